@@ -1,0 +1,137 @@
+"""What all loaders share: the events put to a process and the record of what it did with them.
+
+A loader (``glibc.py``, ``musl.py``, ``dyld.py``, ``windows.py``) simulates one process: it takes events in order and
+returns what was mapped, how each need was met, what every symbolic reference binds to and what failed. It judges
+nothing. Paths here are absolute paths of the *view* (``overlay.View``): the prefix root, then as the loader would
+spell them (not normalised, GEN-5). Reports make them prefix-relative.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from abicheck.model import Attempt
+
+Outcome = Literal["loaded", "failed", "aborted", "unknown"]
+
+# Loader classes of loader-semantics.md section 0.1 that a failing load can carry.
+FailureKind = Literal[
+    "MISSING_LIB", "MISSING_SYMBOL", "MISSING_VERSION", "LOAD_REJECTED", "PROCESS_ABORT", "UNKNOWN"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing Python asks of the loader.
+
+    ``open`` is an absolute path (an import, or a dlopen by path) or a bare name (ctypes-style). ``caller`` is the path
+    of the object that contains the dlopen call, for bare names (ELF-10: its RPATH chain serves that one lookup);
+    None means the interpreter's ``_ctypes``/executable. ``dll_directory`` events (WIN-6) carry a directory and load
+    nothing. ``flags_global``: RTLD_GLOBAL. ``local_hint``: RTLD_LOCAL passed explicitly (macOS, MAC-17).
+    ``label`` is what a person would write (``import fastgrid``); ``certain`` is False when the Python code that leads
+    here may not run; ``because`` says which line does (``fastgrid/__init__.py:3``).
+    """
+
+    open: str
+    kind: Literal["import", "dlopen", "dll-directory"] = "import"
+    flags_global: bool = False
+    local_hint: bool = False
+    lazy: bool = False
+    legacy_search: bool = False
+    caller: str | None = None
+    label: str = ""
+    certain: bool = True
+    optional: bool = False
+    because: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a load failed. ``message`` is the real loader's text. ``requester`` is the file that asked, ``provider`` the
+    file that was chosen (or refused), both as paths of the view; either may be empty."""
+
+    kind: FailureKind
+    message: str
+    rule: str
+    requester: str = ""
+    provider: str = ""
+    library: str = ""
+    symbol: str = ""
+    version: str = ""
+    attempts: tuple[Attempt, ...] = ()
+    needs_host: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """One object the loader mapped. ``how`` is a word of contract.md section 5; ``how_owner`` the file whose tag or whose
+    name served; ``rule`` the loader rule. ``kept`` is False when the load that brought it was undone (GEN-3)."""
+
+    index: int
+    path: str
+    real: str
+    names: tuple[str, ...]
+    event: int
+    requested_as: str
+    requested_by: str
+    how: str
+    how_owner: str
+    rule: str
+    kept: bool
+    attempts: tuple[Attempt, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """How one need of one object was met. ``provider`` is an index into the mapped objects, None when nothing met it."""
+
+    requester: int
+    name: str
+    kind: str
+    provider: int | None
+    how: str
+    how_owner: str
+    rule: str
+    event: int
+    attempts: tuple[Attempt, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What one symbolic reference binds to. ``provider`` None: an unresolved weak reference (binds to 0).
+
+    ``merged`` marks a binding that the process-wide table of unique symbols (ELF-30) or weak coalescing (MAC-18)
+    decided; ``rule`` names the rule when it is not the plain scope search."""
+
+    symbol: str
+    version: str | None
+    provider: int | None
+    merged: bool = False
+    rule: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EventResult:
+    event: Event
+    outcome: Outcome
+    failure: Failure | None = None
+    root: int | None = None
+
+
+@dataclass(slots=True)
+class Trace:
+    """The whole record. ``bindings[i]`` are those of ``objects[i]``, made when it was relocated, in the file's order."""
+
+    events: list[EventResult] = field(default_factory=list)
+    objects: list[Mapped] = field(default_factory=list)
+    edges: list[Edge] = field(default_factory=list)
+    bindings: dict[int, tuple[Bound, ...]] = field(default_factory=dict)
+
+
+class Process(Protocol):
+    """A running process: load, look, fork. ``fork`` is cheap; the copy and the original do not influence each other."""
+
+    def load(self, event: Event) -> EventResult: ...
+    def fork(self) -> Process: ...
+    def trace(self) -> Trace: ...

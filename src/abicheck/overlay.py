@@ -1,0 +1,368 @@
+"""The environment as it will be after the install: one view of files, links and owners.
+
+A :class:`View` answers "what is at this path" for the prefix with the transaction laid over it, and for the host.
+It is built of *trees*: the prefix on disk (or in a snapshot, or only in conda's records), a layer of what pip will
+add and remove, and the host's file system as far as it is known. Nothing is ever written; nothing is cached on disk.
+
+Paths given to a view are absolute, ``/``-separated, and may contain ``.`` and ``..``: links are followed component by
+component as a kernel does it (so ``lib/../x`` goes through a link ``lib``), because ELF-8 and MAC-4 depend on it.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import stat
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from abicheck.binary.facts import Binary
+from abicheck.binary.reading import read_binary
+from abicheck.binary.source import BytesSource, ByteSource, DiskSource
+from abicheck.errors import BinaryError
+from abicheck.model import FileRef, Origin
+
+EntryKind = Literal["file", "dir", "link", "other", "recorded"]
+Status = Literal["file", "dir", "absent", "dangling", "unreadable", "loop", "unknown", "other"]
+MAX_LINKS = 40  # the kernel's own limit (path_resolution(7))
+HOST = Origin("host")
+UNOWNED = Origin("unowned")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One directory entry.
+
+    ``ident`` is the file's identity (device and inode, or member of a wheel): equal idents are one file (GEN-5).
+    ``source`` opens the content. ``facts`` gives it already read, for snapshots. ``recorded``: conda-meta lists the
+    file but it is not here (a partial checkout): its content is unknown, not absent.
+    """
+
+    kind: EntryKind
+    ident: Hashable = None
+    target: str = ""
+    size: int = 0
+    source: Callable[[], ByteSource] | None = None
+    facts: Callable[[], Binary | None] | None = None
+    member: str | None = None
+
+
+Listing = Mapping[str, Entry]
+
+
+class Tree(Protocol):
+    """A source of directory listings. ``path`` is absolute, normal, free of links. None: no such directory."""
+
+    def listing(self, path: str) -> Listing | None: ...
+
+
+class DiskTree:
+    """Directories of this machine, listed once each."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, Listing | None] = {}
+
+    def listing(self, path: str) -> Listing | None:
+        if path not in self._seen:
+            self._seen[path] = self._read(path)
+        return self._seen[path]
+
+    @staticmethod
+    def _read(path: str) -> Listing | None:
+        try:
+            with os.scandir(path) as it:
+                return {e.name: _disk_entry(e) for e in it}
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError:
+            return {}
+
+
+def _disk_entry(e: os.DirEntry[str]) -> Entry:
+    path = e.path
+    try:
+        if e.is_symlink():
+            return Entry("link", target=os.readlink(path))
+        if e.is_dir(follow_symlinks=False):
+            return Entry("dir", ident=path)
+        st = os.lstat(path)
+    except OSError:
+        return Entry("other")
+    if not stat.S_ISREG(st.st_mode):
+        return Entry("other")
+    return Entry("file", ident=(st.st_dev, st.st_ino), size=st.st_size, source=lambda: DiskSource(path))
+
+
+class MemoryTree:
+    """Files given as a mapping of absolute path to entry; directories follow from the paths. For snapshots and tests."""
+
+    def __init__(self, files: Mapping[str, Entry]) -> None:
+        self._dirs: dict[str, dict[str, Entry]] = {"/": {}}
+        for path, entry in files.items():
+            parent, name = posixpath.split(path)
+            self._directory(parent)[name] = entry
+
+    def _directory(self, path: str) -> dict[str, Entry]:
+        if path not in self._dirs:
+            parent, name = posixpath.split(path)
+            self._directory(parent)[name] = Entry("dir", ident=path)
+            self._dirs[path] = {}
+        return self._dirs[path]
+
+    def listing(self, path: str) -> Listing | None:
+        return self._dirs.get(path)
+
+
+def bytes_entry(path: str, data: bytes) -> Entry:
+    """A file entry whose content is in memory; its identity is its path."""
+    return Entry("file", ident=("memory", path), size=len(data), source=lambda: BytesSource(path, data))
+
+
+@dataclass(slots=True)
+class Layer:
+    """What the install changes: files added (absolute path to entry and owner) and files removed."""
+
+    added: dict[str, Entry] = field(default_factory=dict)
+    removed: set[str] = field(default_factory=set)
+
+
+class LayeredTree:
+    """A base tree with a :class:`Layer` over it. Added files replace what was there (pip unlinks, then writes; PY-13)."""
+
+    def __init__(self, base: Tree, layer: Layer) -> None:
+        self._base = base
+        self._added = MemoryTree(layer.added)
+        self._removed: dict[str, set[str]] = {}
+        for path in layer.removed:
+            parent, name = posixpath.split(path)
+            self._removed.setdefault(parent, set()).add(name)
+        self._seen: dict[str, Listing | None] = {}
+
+    def listing(self, path: str) -> Listing | None:
+        if path not in self._seen:
+            self._seen[path] = self._merge(path)
+        return self._seen[path]
+
+    def _merge(self, path: str) -> Listing | None:
+        below, above = self._base.listing(path), self._added.listing(path)
+        gone = self._removed.get(path)
+        if above is None and not gone:
+            return below
+        out = {n: e for n, e in (below or {}).items() if not gone or n not in gone}
+        for name, entry in (above or {}).items():
+            # A directory that exists (or is a link to one) stays what it is; files are replaced.
+            if not (entry.kind == "dir" and name in out and out[name].kind in ("dir", "link")):
+                out[name] = entry
+        return out if out or below is not None or above is not None else None
+
+
+class RecordedTree:
+    """A base tree to which files that only conda's records know are added as ``recorded`` (content unknown)."""
+
+    def __init__(self, base: Tree, recorded: Iterable[str]) -> None:
+        self._base = base
+        self._recorded = MemoryTree({p: Entry("recorded", ident=("recorded", p)) for p in recorded})
+
+    def listing(self, path: str) -> Listing | None:
+        below, known = self._base.listing(path), self._recorded.listing(path)
+        if known is None:
+            return below
+        return {**known, **(below or {})}
+
+
+class SplitTree:
+    """The prefix's tree below its root, the host's (or nothing) elsewhere."""
+
+    def __init__(self, root: str, inside: Tree, outside: Tree | None) -> None:
+        self._root, self._inside, self._outside = root, inside, outside
+        self._above = {a: posixpath.basename(b) for a, b in _ancestors(root)}
+
+    def listing(self, path: str) -> Listing | None:
+        if path == self._root or path.startswith(self._root + "/"):
+            return self._inside.listing(path)
+        out = self._outside.listing(path) if self._outside else None
+        child = self._above.get(path)
+        if child is not None and (out is None or child not in out):
+            return {**(out or {}), child: Entry("dir", ident=posixpath.join(path, child))}
+        return out
+
+
+def _ancestors(root: str) -> list[tuple[str, str]]:
+    """(directory, child on the way to root) for every directory above root."""
+    out = []
+    while root != "/":
+        parent = posixpath.dirname(root)
+        out.append((parent, root))
+        root = parent
+    return out
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What is at a path. ``real`` is the path after all links; ``entry`` the entry there (None unless it exists)."""
+
+    status: Status
+    path: str
+    real: str
+    entry: Entry | None = None
+
+
+OwnerOf = Callable[[str], Origin | None]
+
+
+class View:
+    """One look at everything a process in this environment could open. See the module's docstring.
+
+    Args:
+        root: absolute path of the prefix, normal, ``/``-separated.
+        tree: usually ``SplitTree(root, prefix with layer, host)``.
+        owner: prefix-relative path to the origin that will own it, None when nobody does.
+        fold_case: True for Windows and macOS targets (file names compare without case).
+    """
+
+    def __init__(self, root: str, tree: Tree, owner: OwnerOf, *, fold_case: bool = False) -> None:
+        self.root = root
+        self._tree = tree
+        self._owner = owner
+        self._fold = fold_case
+        self._dirs: dict[str, str | None] = {"/": "/"}
+        self._folded: dict[str, dict[str, str]] = {}
+        self._found: dict[str, Found] = {}
+        self._binaries: dict[Hashable, Binary | BinaryError | None] = {}
+
+    # -- paths ---------------------------------------------------------------
+
+    def lookup(self, path: str) -> Found:
+        """Resolve ``path`` as the kernel would. Never raises; a path that is not absolute is ``absent``."""
+        hit = self._found.get(path)
+        if hit is None:
+            hit = self._found[path] = self._walk(path)
+        return hit
+
+    def listing(self, path: str) -> Listing | None:
+        """Entries of the directory at ``path`` (links followed), or None when it is not a directory."""
+        at = self.lookup(path)
+        return self._tree.listing(at.real) if at.status == "dir" else None
+
+    def _walk(self, path: str) -> Found:
+        if not path.startswith("/"):
+            return Found("absent", path, path)
+        parent, name = posixpath.split(path.rstrip("/") or "/")
+        # The directory part is shared by many look-ups: resolve it once.
+        if parent not in self._dirs:
+            self._dirs[parent] = self._resolve_dir(parent)
+        base = self._dirs[parent]
+        if base is None:
+            return Found("absent", path, path)
+        return self._follow(base, [name], path)
+
+    def _resolve_dir(self, path: str) -> str | None:
+        found = self._follow("/", [p for p in path.split("/") if p], path)
+        return found.real if found.status == "dir" else None
+
+    def _follow(self, at: str, parts: list[str], asked: str) -> Found:
+        links = 0
+        todo = list(reversed(parts))
+        entry: Entry | None = Entry("dir", ident=at)
+        while todo:
+            part = todo.pop()
+            if part in ("", "."):
+                continue
+            if part == "..":
+                at = posixpath.dirname(at)
+                continue
+            entry, actual = self._entry(at, part)
+            here = posixpath.join(at, actual)
+            if entry is None:
+                return Found("dangling" if links else "absent", asked, posixpath.join(here, *reversed(todo)))
+            if entry.kind == "link":
+                links += 1
+                if links > MAX_LINKS:
+                    return Found("loop", asked, here)
+                target = entry.target.replace("\\", "/") if self._fold else entry.target
+                if target.startswith("/"):
+                    at = "/"
+                todo.extend(reversed(target.split("/")))
+                entry = Entry("dir", ident=at)
+                continue
+            if entry.kind == "dir":
+                at = here
+                continue
+            if any(p not in ("", ".") for p in todo):
+                return Found("absent", asked, here)  # ENOTDIR
+            status: Status = {"file": "file", "recorded": "unknown"}.get(entry.kind, "other")  # type: ignore[assignment]
+            return Found(status, asked, here, entry)
+        return Found("dir", asked, at, Entry("dir", ident=at))
+
+    def _entry(self, directory: str, name: str) -> tuple[Entry | None, str]:
+        listing = self._tree.listing(directory)
+        if listing is None:
+            return None, name
+        entry = listing.get(name)
+        if entry is not None or not self._fold:
+            return entry, name
+        if directory not in self._folded:
+            self._folded[directory] = {n.lower(): n for n in sorted(listing, reverse=True)}
+        actual = self._folded[directory].get(name.lower())
+        return (listing[actual], actual) if actual is not None else (None, name)
+
+    # -- content -------------------------------------------------------------
+
+    def open(self, found: Found) -> ByteSource:
+        """The bytes of a found file. Raises ``OSError`` when there are none to read."""
+        if found.entry is None or found.entry.source is None:
+            raise FileNotFoundError(found.path)
+        return found.entry.source()
+
+    def read_text(self, path: str, limit: int = 4 << 20) -> str | None:
+        """Text of a file as UTF-8 (undecodable bytes replaced), or None when it is no readable file or over ``limit`` bytes."""
+        found = self.lookup(path)
+        if found.status != "file" or found.entry is None or found.entry.size > limit:
+            return None
+        try:
+            source = self.open(found)
+            return source.pread(0, source.size).decode("utf-8", "replace")
+        except OSError:
+            return None
+
+    def binary(self, found: Found) -> Binary | None:
+        """Facts of a found file, read once per identity; None when it is not a binary. Raises ``BinaryError``."""
+        if found.entry is None:
+            return None
+        key = found.entry.ident
+        if key not in self._binaries:
+            self._binaries[key] = self._read(found)
+        hit = self._binaries[key]
+        if isinstance(hit, BinaryError):
+            raise hit
+        return hit
+
+    def _read(self, found: Found) -> Binary | BinaryError | None:
+        assert found.entry is not None
+        try:
+            if found.entry.facts is not None:
+                return found.entry.facts()
+            return read_binary(self.open(found))
+        except BinaryError as e:
+            return e
+        except OSError as e:
+            return BinaryError(found.path, f"cannot be read ({e.strerror or e})")
+
+    # -- names for people ----------------------------------------------------
+
+    def relative(self, path: str) -> str:
+        """Prefix-relative and normal for paths in the prefix, normal and absolute otherwise."""
+        norm = posixpath.normpath(path)
+        return norm[len(self.root) + 1 :] if norm.startswith(self.root + "/") else norm
+
+    def origin(self, real: str) -> Origin:
+        """Who brings the file at a real path."""
+        if not real.startswith(self.root + "/"):
+            return HOST
+        return self._owner(self.relative(real)) or UNOWNED
+
+    def ref(self, real: str) -> FileRef:
+        """The file at a real path, as findings name it."""
+        found = self.lookup(real)
+        return FileRef(self.relative(real), self.origin(real), found.entry.member if found.entry else None)
