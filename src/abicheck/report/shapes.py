@@ -80,8 +80,8 @@ class HostInfo:
 @dataclass(frozen=True, slots=True)
 class TargetInfo:
     """The environment that was judged. ``name`` is how the user called it, or the folder's last name, never a full
-    path. ``platform`` is a conda subdir; ``python`` a full version, empty when the prefix has none; ``packages`` counts conda
-    records. ``chosen_by``: ``prefix``, ``name``, ``ABICHECK_PREFIX``, ``CONDA_PREFIX`` or ``api``."""
+    path. ``platform`` is a conda subdir; ``python`` a full version, empty when the prefix has none; ``packages`` counts
+    conda records. ``chosen_by``: ``prefix``, ``name``, ``ABICHECK_PREFIX``, ``CONDA_PREFIX`` or ``api``."""
 
     name: str
     platform: str
@@ -140,6 +140,11 @@ class Thresholds:
     allow_incomplete: bool = False
 
 
+DEFAULT_THRESHOLDS = Thresholds()
+# Where CI annotations point when nothing better is known (user-experience.md section 10.2).
+DEFAULT_ANCHOR = RequestedBy("pyproject.toml", 1)
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class RuleRef:
     id: str
@@ -149,7 +154,8 @@ class RuleRef:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A finding with what policy made of it. ``number`` counts from 1 in report order; pairs refer to it."""
+    """A finding with what policy made of it. ``number`` counts from 1 in report order; pairs refer to it. ``remark``
+    says what a person should know of its treatment (a suppression that ended)."""
 
     number: int
     rule: RuleRef
@@ -158,6 +164,7 @@ class Judged:
     shown: bool
     fingerprint: str
     baseline: BaselineState = "none"
+    remark: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +229,7 @@ class Report:
     exit_status: int
     target: TargetInfo | None = None
     inputs: tuple[InputInfo, ...] = ()
-    thresholds: Thresholds = Thresholds()
+    thresholds: Thresholds = DEFAULT_THRESHOLDS
     findings: tuple[Judged, ...] = ()
     pairs: tuple[Pair, ...] = ()
     suppressed: tuple[Suppressed, ...] = ()
@@ -231,7 +238,7 @@ class Report:
     notices: tuple[Notice, ...] = ()
     error: Problem | None = None
     today: str = ""
-    anchor: RequestedBy = RequestedBy("pyproject.toml", 1)
+    anchor: RequestedBy = DEFAULT_ANCHOR
 
     def count(self, severity: Severity) -> int:
         """Findings of that severity that are shown."""
