@@ -1,0 +1,170 @@
+"""The two symbol hash tables, searched as the loader searches them (ELF-34).
+
+Source: glibc 04e750e7 ``elf/dl-lookup.c`` ``do_lookup_x``, ``elf/dl-setup_hash.c``; gABI for DT_HASH.
+"""
+
+from __future__ import annotations
+
+import functools
+import struct
+from array import array
+from collections.abc import Iterator
+
+from abicheck.binary.elf_image import Image, grouped
+from abicheck.binary.elf_machines import hash_word
+from abicheck.errors import BinaryError
+
+FIRST_PIECE = 1 << 13
+NEXT_PIECE = 1 << 12
+
+
+@functools.lru_cache(maxsize=1 << 18)
+def gnu_hash(name: bytes) -> int:
+    """The hash of DT_GNU_HASH (Bernstein's, 32 bits)."""
+    h = 5381
+    for c in name:
+        h = (h * 33 + c) & 0xFFFFFFFF
+    return h
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def elf_hash(name: bytes) -> int:
+    """The hash of DT_HASH and of version names (gABI)."""
+    h = 0
+    for c in name:
+        h = (h << 4) + c
+        high = h & 0xF0000000
+        h = (h ^ (high >> 24)) & ~high & 0xFFFFFFFF
+    return h
+
+
+class GnuHash:
+    """DT_GNU_HASH. ``first``: index of the first symbol in it; ``chain[i]`` belongs to symbol ``first + i``."""
+
+    __slots__ = ("_bits", "_bloom", "_buckets", "_mask", "_shift", "chain", "count", "first")
+
+    def __init__(
+        self, first: int, shift: int, bits: int, bloom: array[int], buckets: array[int], chain: array[int]
+    ) -> None:
+        self.first, self.chain = first, chain
+        self.count = first + len(chain)
+        self._shift, self._bits, self._bloom, self._buckets = shift, bits, bloom, buckets
+        self._mask = len(bloom) - 1
+
+    def find(self, name: bytes) -> Iterator[int]:
+        """Indexes of the symbols whose hash is that of ``name``, in table order; names still have to be compared."""
+        if not self.chain:
+            return
+        h = gnu_hash(name)
+        bits = self._bits
+        word = self._bloom[(h // bits) & self._mask]
+        if not (word >> (h % bits)) & (word >> ((h >> self._shift) % bits)) & 1:
+            return
+        at = self._buckets[h % len(self._buckets)] - self.first
+        if at < 0:
+            return
+        chain, wanted = self.chain, h | 1
+        while True:
+            entry = chain[at]
+            if entry | 1 == wanted:
+                yield at + self.first
+            if entry & 1:
+                return
+            at += 1
+
+    def indexes(self) -> range:
+        """Every symbol in the table."""
+        return range(self.first, self.count)
+
+
+class SysvHash:
+    """DT_HASH. Covers the whole symbol table, undefined symbols included."""
+
+    __slots__ = ("_buckets", "_chain", "count")
+    first = 1
+
+    def __init__(self, buckets: array[int], chain: array[int]) -> None:
+        self._buckets, self._chain = buckets, chain
+        self.count = len(chain)
+
+    def find(self, name: bytes) -> Iterator[int]:
+        """Indexes of the symbols in the bucket of ``name``. Ends after one turn should the chain be a circle."""
+        if not self._buckets:
+            return
+        at = self._buckets[elf_hash(name) % len(self._buckets)]
+        for _ in range(self.count):
+            if not 0 < at < self.count:
+                return
+            yield at
+            at = self._chain[at]
+
+    def indexes(self) -> range:
+        return range(1, self.count)
+
+
+HashTable = GnuHash | SysvHash
+
+
+def read_gnu_hash(image: Image, address: int) -> GnuHash:
+    """Read and check DT_GNU_HASH. Raises ``BinaryError`` when it leads out of its segment."""
+    what = "GNU hash table"
+    name = image.source.name
+    offset, room = image.place(address, what)
+    if room < 16:
+        raise BinaryError(name, f"has {room} bytes of {what}")
+    data = image.bytes_at(offset, min(room, FIRST_PIECE, max(16, image.source.size - offset)), what)
+    buckets, first, words, shift = struct.unpack_from(image.layout.end + "IIII", data)
+    if words == 0 or words & (words - 1):
+        raise BinaryError(name, f"has a {what} with a filter of {words} words, not a power of two")
+    width = image.layout.elf_class // 8
+    buckets_at = 16 + words * width
+    chain_at = buckets_at + buckets * 4
+    if chain_at > room:
+        raise BinaryError(name, f"claims {grouped(chain_at)} bytes for its {what} where {grouped(room)} are left")
+    if chain_at > len(data):
+        data = image.bytes_at(offset, chain_at, what)
+    bloom = image.numbers(data[16:buckets_at], image.layout.word)
+    heads = image.numbers(data[buckets_at:chain_at], "I")
+    last = max(heads, default=0)
+    chain = array("I")
+    if last:
+        if last < first or any(0 < h < first for h in heads):
+            raise BinaryError(name, f"has a {what} that starts chains before its first symbol")
+        chain = _chain(image, offset, room, chain_at, last - first, data)
+    return GnuHash(first, shift, width * 8, bloom, heads, chain)
+
+
+def _chain(image: Image, offset: int, room: int, chain_at: int, last: int, data: bytes) -> array[int]:
+    """Hash words from the first symbol to the end of the chain that starts at entry ``last``."""
+    what = "GNU hash table"
+    end = chain_at + (last + 1) * 4
+    piece = NEXT_PIECE
+    while True:
+        if end > room:
+            raise BinaryError(image.source.name, f"has a {what} without an end")
+        if end > len(data):
+            have = min(room, end + piece, max(end, image.source.size - offset))
+            data += image.bytes_at(offset + len(data), have - len(data), what)
+            piece *= 4
+        words = image.numbers(data[chain_at + last * 4 : len(data)], "I")
+        stop = next((i for i, w in enumerate(words) if w & 1), None)
+        if stop is not None:
+            return image.numbers(data[chain_at : chain_at + (last + stop + 1) * 4], "I")
+        last += len(words)
+        end = chain_at + (last + 1) * 4
+
+
+def read_sysv_hash(image: Image, address: int) -> SysvHash:
+    """Read and check DT_HASH."""
+    what = "hash table"
+    width = hash_word(image.machine, image.layout.elf_class)
+    code = "Q" if width == 8 else "I"
+    buckets, chains = image.numbers(image.table(address, 2 * width, what), code)
+    data = image.numbers(image.table(address, (2 + buckets + chains) * width, what), code)
+    return SysvHash(data[2 : 2 + buckets], data[2 + buckets :])
+
+
+def sysv_count(image: Image, address: int) -> int:
+    """Number of symbols by DT_HASH alone (its nchain)."""
+    width = hash_word(image.machine, image.layout.elf_class)
+    return image.numbers(image.table(address, 2 * width, "hash table"), "Q" if width == 8 else "I")[1]
