@@ -1,0 +1,154 @@
+"""What Python calls installed in a prefix: each .dist-info and .egg-info of site-packages, its installer, its files."""
+
+from __future__ import annotations
+
+import functools
+import posixpath
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from packaging.utils import canonicalize_name
+
+from abicheck.distinfo import RecordRow, parse_entry_points, parse_metadata, parse_record
+from abicheck.model import Origin
+from abicheck.prefix.files import Files, read_bytes, resolve
+from abicheck.prefix.records import CondaRecord
+
+
+@dataclass(frozen=True, eq=False)
+class Distribution:
+    """One installed distribution.
+
+    ``path``: prefix-relative, of its ``.dist-info``/``.egg-info`` folder (or file, for distutils' own). ``installer``:
+    what INSTALLER says (``conda``, ``pip``, ``uv``; empty without one). ``owner``: the conda record that lists its
+    metadata.
+    """
+
+    name: str
+    display_name: str
+    version: str
+    path: str
+    installer: str
+    requires_dist: tuple[str, ...]
+    requires_python: str
+    has_record: bool
+    owner: CondaRecord | None
+    files_of: Files = field(repr=False)
+
+    @property
+    def site_packages(self) -> str:
+        return posixpath.dirname(self.path)
+
+    @property
+    def by_conda(self) -> bool:
+        """Whether conda put it there (and pip has not put its own over it since)."""
+        return self.owner is not None and self.installer in ("", "conda")
+
+    @functools.cached_property
+    def record(self) -> tuple[RecordRow, ...]:
+        """Rows of RECORD as written (paths relative to site-packages); empty without a RECORD."""
+        data = read_bytes(self.files_of, posixpath.join(self.path, "RECORD")) if self.has_record else None
+        return parse_record(data) if data is not None else ()
+
+    @functools.cached_property
+    def rows(self) -> dict[str, RecordRow]:
+        """Rows of RECORD by prefix-relative path; rows that lead out of the prefix are left out."""
+        placed = ((self.place(row.path), row) for row in self.record)
+        return {path: row for path, row in placed if path is not None}
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        return tuple(self.rows)
+
+    def place(self, path: str) -> str | None:
+        """A RECORD path as a prefix-relative one; None when it leads out of the prefix."""
+        path = path.replace("\\", "/")
+        root = self.files_of.root
+        if path.startswith("/") or path[1:2] == ":":
+            norm = posixpath.normpath(path)
+            return norm[len(root) + 1 :] if norm.startswith(root + "/") else None
+        norm = posixpath.normpath(posixpath.join(self.site_packages, path))
+        return None if norm.startswith("../") or norm in ("..", ".") else norm
+
+    @functools.cached_property
+    def scripts(self) -> tuple[str, ...]:
+        """Names of its console and gui entry points."""
+        points = parse_entry_points(self.read("entry_points.txt") or b"")
+        return (*points.get("console_scripts", {}), *points.get("gui_scripts", {}))
+
+    @functools.cached_property
+    def top_level(self) -> tuple[str, ...]:
+        """Import names: top_level.txt if it has one, else what RECORD's paths show."""
+        text = self.read("top_level.txt")
+        if text is not None:
+            return tuple(dict.fromkeys(n.strip() for n in text.decode("utf-8", "replace").splitlines() if n.strip()))
+        return import_names(row.path for row in self.record)
+
+    def read(self, name: str) -> bytes | None:
+        """A file of its metadata folder."""
+        return read_bytes(self.files_of, posixpath.join(self.path, name))
+
+    @functools.cached_property
+    def origin(self) -> Origin:
+        if self.owner is not None and self.by_conda:
+            return self.owner.origin
+        return Origin("pip", self.name, self.version)
+
+
+def import_names(paths: Iterator[str] | tuple[str, ...]) -> tuple[str, ...]:
+    """Top-level names that site-packages-relative paths make importable (packages, modules, extension modules)."""
+    names: dict[str, None] = {}
+    for path in paths:
+        first, _, rest = path.partition("/")
+        if first in ("", "..", ".", "__pycache__") or first.endswith(
+            (".dist-info", ".egg-info", ".data", ".libs", ".pth")
+        ):
+            continue
+        if rest:
+            if first.isidentifier():
+                names[first] = None
+        else:
+            stem, _, suffix = first.partition(".")
+            if stem.isidentifier() and first.endswith((".py", ".so", ".pyd")) and suffix:
+                names[stem] = None
+    return tuple(names)
+
+
+def find_distributions(
+    files: Files, folders: tuple[str, ...], owner: Callable[[str], CondaRecord | None]
+) -> Iterator[Distribution]:
+    """All distributions of the given site-packages folders, by folder and name."""
+    for folder in folders:
+        for entry, node in sorted((files.listing(folder) or {}).items()):
+            path = posixpath.join(folder, entry)
+            if entry.endswith((".dist-info", ".egg-info")):
+                kind = resolve(files, path).node if node.kind == "link" else node
+                if kind is not None and kind.kind in ("dir", "file"):
+                    yield _distribution(files, path, kind.kind == "dir", owner)
+
+
+def _distribution(files: Files, path: str, folder: bool, owner: Callable[[str], CondaRecord | None]) -> Distribution:
+    def read(name: str) -> bytes | None:
+        return read_bytes(files, posixpath.join(path, name) if folder else path)
+
+    stem = posixpath.basename(path).rpartition(".")[0]
+    parts = stem.split("-")
+    described = parse_metadata(read("METADATA" if path.endswith(".dist-info") else "PKG-INFO") or b"")
+    listing = files.listing(path) or {}
+    installer = read("INSTALLER") if folder and "INSTALLER" in listing else None
+    display = described.name or parts[0]
+    holder = next(
+        (r for r in map(owner, (posixpath.join(path, n) for n in sorted(listing))) if r is not None), owner(path)
+    )
+    return Distribution(
+        name=canonicalize_name(display),
+        display_name=display,
+        version=described.version or (parts[1] if len(parts) > 1 else ""),
+        path=path,
+        installer=(installer or b"").decode("utf-8", "replace").strip().lower(),
+        requires_dist=described.requires_dist,
+        requires_python=described.requires_python,
+        has_record=folder and "RECORD" in listing,
+        owner=holder,
+        files_of=files,
+    )

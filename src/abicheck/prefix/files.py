@@ -1,0 +1,185 @@
+"""The files of a prefix, wherever they lie: a directory of this machine, unpacked packages, a snapshot.
+
+Paths are prefix-relative and ``/``-separated, ``""`` is the prefix itself. Nothing is written.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import stat
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from abicheck.binary.source import ByteSource, DiskSource
+
+NodeKind = Literal["file", "dir", "link", "other"]
+LIMIT = 64 << 20  # no metadata or source file is larger
+MAX_LINKS = 40
+State = Literal["present", "absent", "empty", "pointer", "dangling", "directory", "unreadable"]
+_POINTER = b"version https://git-lfs.github.com/spec/"
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One directory entry (the fields are those of ``overlay.Entry``). ``size`` in bytes; ``target`` of a link."""
+
+    kind: NodeKind
+    ident: Hashable = None
+    target: str = ""
+    size: int = 0
+    source: Callable[[], ByteSource] | None = None
+
+
+class Files(Protocol):
+    """What the prefix reader asks of a medium. ``listing``: entries of one directory, links not followed."""
+
+    @property
+    def root(self) -> str: ...
+    def listing(self, path: str) -> Mapping[str, Node] | None: ...
+
+
+class DiskFiles:
+    """A directory of this machine, listed lazily, each directory once."""
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+        self._seen: dict[str, Mapping[str, Node] | None] = {}
+
+    def listing(self, path: str) -> Mapping[str, Node] | None:
+        if path not in self._seen:
+            self._seen[path] = self._read(posixpath.join(self.root, path))
+        return self._seen[path]
+
+    @staticmethod
+    def _read(path: str) -> Mapping[str, Node] | None:
+        try:
+            with os.scandir(path) as entries:
+                return {e.name: _node(e) for e in entries}
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError:
+            return {}
+
+
+def _node(entry: os.DirEntry[str]) -> Node:
+    path = entry.path
+    try:
+        if entry.is_symlink():
+            return Node("link", target=os.readlink(path))
+        if entry.is_dir(follow_symlinks=False):
+            return Node("dir", path)
+        at = os.lstat(path)
+    except OSError:
+        return Node("other")
+    if not stat.S_ISREG(at.st_mode):
+        return Node("other")
+    return Node("file", (at.st_dev, at.st_ino), size=at.st_size, source=lambda: DiskSource(path))
+
+
+class MappedFiles:
+    """Files given one by one (unpacked packages, snapshots): prefix-relative path to node; directories follow."""
+
+    def __init__(self, root: str, nodes: Iterable[tuple[str, Node]]) -> None:
+        self.root = root
+        self._dirs: dict[str, dict[str, Node]] = {"": {}}
+        for path, node in nodes:
+            folder, name = posixpath.split(path)
+            self._directory(folder)[name] = node
+
+    def _directory(self, path: str) -> dict[str, Node]:
+        if path not in self._dirs:
+            folder, name = posixpath.split(path)
+            self._directory(folder)[name] = Node("dir", path)
+            self._dirs[path] = {}
+        return self._dirs[path]
+
+    def listing(self, path: str) -> Mapping[str, Node] | None:
+        return self._dirs.get(path)
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """Where a path leads: the place after all links, and what is there (None: nothing, or outside the prefix)."""
+
+    path: str
+    node: Node | None
+    linked: bool
+
+
+def resolve(files: Files, path: str) -> Resolved:
+    """Follow links inside the prefix, component by component. A link that leaves the prefix leads to nothing."""
+    todo = [p for p in reversed(path.split("/")) if p not in ("", ".")]
+    at, links = "", 0
+    node: Node | None = Node("dir", "")
+    while todo:
+        part = todo.pop()
+        if part == "..":
+            at = posixpath.dirname(at)
+            continue
+        listing = files.listing(at)
+        node = listing.get(part) if listing is not None else None
+        if node is None:
+            return Resolved(posixpath.join(at, part, *reversed(todo)), None, links > 0)
+        if node.kind == "link":
+            links += 1
+            target = _inside(files.root, at, node.target)
+            if links > MAX_LINKS or target is None:
+                return Resolved(posixpath.join(at, part), None, True)
+            base, parts = target
+            at = base
+            todo.extend(reversed(parts))
+            node = Node("dir", at)
+            continue
+        if node.kind != "dir" and todo:
+            return Resolved(posixpath.join(at, part), None, links > 0)
+        at = posixpath.join(at, part)
+    return Resolved(at, node, links > 0)
+
+
+def _inside(root: str, at: str, target: str) -> tuple[str, list[str]] | None:
+    """Where to go on for a link's target: a base and the components after it; None when it leaves the prefix."""
+    target = target.replace("\\", "/")
+    if target.startswith("/"):
+        if target != root and not target.startswith(root + "/"):
+            return None
+        return "", [p for p in target[len(root) :].split("/") if p not in ("", ".")]
+    parts = [p for p in target.split("/") if p not in ("", ".")]
+    depth = len([p for p in at.split("/") if p])
+    for part in parts:
+        depth += -1 if part == ".." else 1
+        if depth < 0:
+            return None
+    return at, parts
+
+
+def read_bytes(files: Files, path: str, limit: int = LIMIT) -> bytes | None:
+    """Content of a file of the prefix, links followed; None when there is none, it is over ``limit``, or unreadable."""
+    node = resolve(files, path).node
+    if node is None or node.kind != "file" or node.source is None or node.size > limit:
+        return None
+    try:
+        source = node.source()
+        return source.pread(0, source.size)
+    except OSError:
+        return None
+
+
+def content_state(files: Files, path: str) -> State:
+    """Whether a path of the prefix has real content. ``pointer``: a Git LFS pointer stands in its place."""
+    at = resolve(files, path)
+    if at.node is None:
+        return "dangling" if at.linked else "absent"
+    if at.node.kind == "dir":
+        return "directory"
+    if at.node.kind != "file" or at.node.source is None:
+        return "unreadable"
+    if at.node.size == 0:
+        return "empty"
+    if at.node.size > 1024:
+        return "present"
+    data = read_bytes(files, path)
+    if data is None:
+        return "unreadable"
+    return "pointer" if data.startswith(_POINTER) else "present"
