@@ -8,6 +8,7 @@ spell them (not normalised, GEN-5). Reports make them prefix-relative.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -126,7 +127,26 @@ class Trace:
     events: list[EventResult] = field(default_factory=list)
     objects: list[Mapped] = field(default_factory=list)
     edges: list[Edge] = field(default_factory=list)
-    bindings: dict[int, tuple[Bound, ...]] = field(default_factory=dict)
+    bindings: Mapping[int, tuple[Bound, ...]] = field(default_factory=dict)
+
+
+class LazyBindings(Mapping[int, tuple[Bound, ...]]):
+    """Bindings by object index, decoded one object at a time."""
+
+    def __init__(self, indices: Iterable[int], decode: Callable[[int], tuple[Bound, ...]]) -> None:
+        self._indices = tuple(indices)
+        self._decode = decode
+
+    def __getitem__(self, index: int) -> tuple[Bound, ...]:
+        if index not in self._indices:
+            raise KeyError(index)
+        return self._decode(index)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._indices)
+
+    def __len__(self) -> int:
+        return len(self._indices)
 
 
 class Process(Protocol):
@@ -134,4 +154,8 @@ class Process(Protocol):
 
     def load(self, event: Event) -> EventResult: ...
     def fork(self) -> Process: ...
-    def trace(self) -> Trace: ...
+    def trace(self) -> Trace:
+        """The record so far. Cheap to make: ``bindings`` is a mapping that decodes an object's rows when asked."""
+
+    def same_bindings(self, index: int, other: Process, other_index: int) -> bool:
+        """True when it is certain, without comparing row by row, that an object binds here as it does there."""

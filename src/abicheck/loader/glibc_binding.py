@@ -1,0 +1,211 @@
+"""Symbol binding as glibc does it: which definition each symbolic relocation gets (ELF-27 to ELF-41).
+
+Works on ordered *scopes* of objects and knows nothing of files or searching. The answer for one object in one scope
+is remembered by the identity of the files, so that scenarios which share a scope share the work, and so that "nothing
+changed" is one comparison.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from abicheck.binary.elf import Definition, ElfSlice, Reference
+
+UNRESOLVED_WEAK = -1  # a weak reference without definition binds to 0 (ELF-29)
+UNDEFINED = -2  # a strong reference without definition: the load fails (ELF-44)
+VERSION_ASSERT = -3  # ELF-39: the library named by the version need carries no versions; glibc <= 2.40 asserts
+
+
+class InScope(Protocol):
+    """What binding needs to know of a loaded object. ``elf`` is None for objects whose content is unknown."""
+
+    @property
+    def ident(self) -> Hashable: ...
+    @property
+    def elf(self) -> ElfSlice | None: ...
+    @property
+    def is_program(self) -> bool: ...
+    @property
+    def answers_to(self) -> frozenset[str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """Where the references of one object go, by position in the scope it was searched in.
+
+    ``positions[i]`` belongs to ``elf.references[i]``. ``unique`` lists the indices of references whose search hit a
+    STB_GNU_UNIQUE definition: the process-wide table decides those (ELF-30). ``stop`` is the index of the first
+    reference that makes the load fail, or -1.
+    """
+
+    positions: array[int]
+    unique: tuple[int, ...]
+    stop: int
+
+
+@dataclass(slots=True)
+class BindingMemory:
+    """Resolutions by (object, scope); shared by all processes that are simulated over one view."""
+
+    resolutions: dict[Hashable, Resolution] = field(default_factory=dict)
+    indexes: dict[Hashable, dict[bytes, tuple[tuple[int, tuple[Definition, ...]], ...]]] = field(default_factory=dict)
+
+
+def resolve(
+    memory: BindingMemory,
+    owner: InScope,
+    scope: Sequence[InScope],
+    shared: int,
+    *,
+    own_first: bool,
+    asserts_versions: bool,
+) -> Resolution:
+    """Bind all references of ``owner``.
+
+    Args:
+        scope: the objects in search order; the first ``shared`` of them are the global scope (indexed together).
+        own_first: DT_SYMBOLIC: the object itself is searched before the scope (ELF-25); position ``len(scope)`` means it.
+        asserts_versions: glibc up to 2.40 (ELF-39).
+    """
+    key = (owner.ident, tuple(o.ident for o in scope), shared, own_first, asserts_versions)
+    hit = memory.resolutions.get(key)
+    if hit is None:
+        hit = memory.resolutions[key] = _resolve(memory, owner, scope, shared, own_first, asserts_versions)
+    return hit
+
+
+def _resolve(
+    memory: BindingMemory,
+    owner: InScope,
+    scope: Sequence[InScope],
+    shared: int,
+    own_first: bool,
+    asserts_versions: bool,
+) -> Resolution:
+    elf = owner.elf
+    assert elf is not None
+    front = _index(memory, scope[:shared])
+    rest = [(shared + i, o.elf, o.elf.exported) for i, o in enumerate(scope[shared:]) if o.elf is not None]
+    unknown = [(i, o) for i, o in enumerate(scope) if o.elf is None]
+    own = len(scope)
+    positions = array("i")
+    unique: list[int] = []
+    stop = -1
+    for n, ref in enumerate(elf.references):
+        at, definition = UNRESOLVED_WEAK, None
+        if own_first:
+            definition = match(elf, elf.exported.get(ref.name, ()), ref)
+            at = own if definition else at
+        if definition is None:
+            at, definition = _search(ref, front, scope, rest)
+        if unknown and at != own:
+            at, definition = _through_unknown(ref, at, definition, unknown)
+        if definition is not None and definition.binding == "unique":
+            unique.append(n)
+        if at == UNRESOLVED_WEAK and ref.protected and ref.defined_here:
+            at = own
+        elif at >= 0 and ref.protected:
+            at = own  # ELF-31: a protected definition serves its own object
+        if at == UNRESOLVED_WEAK and not ref.weak:
+            positions.append(UNDEFINED)
+            stop = n
+            break
+        if asserts_versions and definition is not None and at < own and _asserts(ref, scope[at]):
+            positions.append(VERSION_ASSERT)
+            stop = n
+            break
+        positions.append(at)
+    return Resolution(positions, tuple(unique), stop)
+
+
+def _index(
+    memory: BindingMemory, scope: Sequence[InScope]
+) -> dict[bytes, tuple[tuple[int, tuple[Definition, ...]], ...]]:
+    """name -> (position, definitions) in search order, over the whole global scope."""
+    key = tuple(o.ident for o in scope)
+    hit = memory.indexes.get(key)
+    if hit is not None:
+        return hit
+    out: dict[bytes, tuple[tuple[int, tuple[Definition, ...]], ...]] = {}
+    for position, item in enumerate(scope):
+        if item.elf is None:
+            continue
+        for name, definitions in item.elf.exported.items():
+            out[name] = out.get(name, ()) + ((position, definitions),)
+    memory.indexes[key] = out
+    return out
+
+
+def _search(
+    ref: Reference,
+    front: dict[bytes, tuple[tuple[int, tuple[Definition, ...]], ...]],
+    scope: Sequence[InScope],
+    rest: Sequence[tuple[int, ElfSlice, object]],
+) -> tuple[int, Definition | None]:
+    """First acceptable definition in the scope (ELF-21, ELF-29: weak and strong are equal)."""
+    name = ref.name
+    for position, definitions in front.get(name, ()):
+        item = scope[position]
+        if ref.kind == "copy" and item.is_program:
+            continue  # ELF-28
+        assert item.elf is not None
+        found = match(item.elf, definitions, ref)
+        if found is not None:
+            return position, found
+    for position, elf, exported in rest:
+        definitions = exported.get(name)  # type: ignore[attr-defined]
+        if definitions is not None:
+            found = match(elf, definitions, ref)
+            if found is not None:
+                return position, found
+    return UNRESOLVED_WEAK, None
+
+
+def _through_unknown(
+    ref: Reference, at: int, definition: Definition | None, unknown: Sequence[tuple[int, InScope]]
+) -> tuple[int, Definition | None]:
+    """Let objects whose content is unknown take part: the library a version need names is believed to have it; for
+    the rest an unknown object only serves what nobody else defines."""
+    for position, item in unknown:
+        if at >= 0 and position > at:
+            break
+        if ref.version_file is not None and ref.version_file in item.answers_to:
+            return position, None
+        if item.is_program and ref.name.startswith((b"Py", b"_Py")):
+            return position, None
+    if at < 0 and not ref.weak:
+        return unknown[-1][0], None
+    return at, definition
+
+
+def match(elf: ElfSlice, definitions: Sequence[Definition], ref: Reference) -> Definition | None:
+    """glibc's check_match over the definitions of one name in one object (ELF-28, ELF-38, ELF-39, ELF-40)."""
+    version = ref.version
+    candidate: Definition | None = None
+    defaults = 0
+    for d in definitions:
+        if d.is_undef_plt and ref.kind == "plt":
+            continue
+        if version is not None:
+            if not elf.has_versym or d.version == version or (d.version is None and not d.hidden_version):
+                return d
+        elif not elf.has_versym or d.version_index < 3:
+            return d
+        elif not d.hidden_version:
+            defaults += 1
+            candidate = candidate or d
+    return candidate if defaults == 1 else None
+
+
+def _asserts(ref: Reference, provider: InScope) -> bool:
+    """ELF-39: a versioned reference met by the very library its version need names, which has no version table."""
+    elf = provider.elf
+    return (
+        ref.version_file is not None
+        and elf is not None
+        and not elf.has_versym
+        and ref.version_file in provider.answers_to
+    )

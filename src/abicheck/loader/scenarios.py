@@ -1,0 +1,340 @@
+"""Which load orders can differ, and what differs in them (GEN-1, GEN-2; contract.md section 1).
+
+A *unit* is one extension module with what Python is certain to load before it; a *group* is all units of one owner (a
+wheel, a conda package, an installed distribution). Groups are run alone; two groups are run together, in both orders,
+only when they share a capture key: a name that each resolves to another file, a unique symbol that both define, a
+library that one of them interposes, or the global scope. What then differs from the group alone is a
+:class:`Difference`. Nothing here says whether a difference is bad.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+from abicheck.loader.process import Bound, Edge, Event, EventResult, Failure, Mapped, Process, Trace
+from abicheck.model import Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One extension module. ``path`` is its file in the view; ``module`` its import name; ``events`` what is loaded for
+    it, itself last. ``demanded`` is True when importing a top-level name of its owner is certain to load it."""
+
+    path: str
+    module: str
+    events: tuple[Event, ...]
+    demanded: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """All units of one owner, in the order a program would load them."""
+
+    origin: Origin
+    units: tuple[Unit, ...]
+
+    @property
+    def label(self) -> str:
+        return self.origin.name
+
+
+@dataclass(frozen=True, slots=True)
+class UnitResult:
+    """What became of a unit: the first of its events that did not load, or its own result."""
+
+    unit: Unit
+    result: EventResult
+
+
+@dataclass(slots=True)
+class Run:
+    """One simulated process: which groups it loaded in which order, and what came of every unit."""
+
+    groups: tuple[Group, ...]
+    process: Process
+    results: dict[str, UnitResult] = field(default_factory=dict)
+    _trace: Trace | None = None
+    _by_real: dict[str, Mapped] | None = None
+
+    @property
+    def trace(self) -> Trace:
+        if self._trace is None:
+            self._trace = self.process.trace()
+        return self._trace
+
+    @property
+    def by_real(self) -> dict[str, Mapped]:
+        """Kept objects by real path (the first, when one file is mapped twice)."""
+        if self._by_real is None:
+            self._by_real = {}
+            for o in self.trace.objects:
+                if o.kept:
+                    self._by_real.setdefault(o.real, o)
+        return self._by_real
+
+
+@dataclass(frozen=True, slots=True)
+class MovedLibrary:
+    """A need that another file serves now: ``before`` and ``after`` are real paths (None: nothing served it)."""
+
+    requester: str
+    name: str
+    before: str | None
+    after: str | None
+    edge: Edge
+
+
+@dataclass(frozen=True, slots=True)
+class MovedBinding:
+    """A symbol of ``object`` (real path) whose provider changed; providers are real paths, None for a weak 0."""
+
+    object: str
+    symbol: str
+    version: str | None
+    before: str | None
+    after: str | None
+    merged: bool
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A unit that loaded alone and fails together (or the other way round: ``cured``)."""
+
+    unit: Unit
+    failure: Failure
+    outcome: Literal["failed", "aborted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What one order changes for the group that comes second: ``first`` was loaded before ``second``."""
+
+    first: Group
+    second: Group
+    run: Run
+    alone: Run
+    broken: tuple[Broken, ...]
+    libraries: tuple[MovedLibrary, ...]
+    bindings: tuple[MovedBinding, ...]
+
+    @property
+    def empty(self) -> bool:
+        return not (self.broken or self.libraries or self.bindings)
+
+
+@dataclass(frozen=True, slots=True)
+class Meeting:
+    """Two groups in one process, in both orders. ``keys``: the contested names that made them meet."""
+
+    a: Group
+    b: Group
+    keys: tuple[str, ...]
+    a_first: Difference
+    b_first: Difference
+
+
+class Simulator:
+    """Runs groups in processes over one view; equal runs are made once.
+
+    Args:
+        start: gives a fresh process with the interpreter and what it loads at start.
+    """
+
+    def __init__(self, start: Callable[[], Process]) -> None:
+        self._start = start
+        self._runs: dict[tuple[int, ...], Run] = {}
+        self._kept: list[Group] = []  # keeps ids of groups alive, since runs are remembered by id
+
+    def base(self) -> Run:
+        """The interpreter alone."""
+        if () not in self._runs:
+            self._runs[()] = Run((), self._start())
+        return self._runs[()]
+
+    def run(self, *groups: Group) -> Run:
+        """All units of the groups, one group after the other."""
+        key = tuple(id(g) for g in groups)
+        hit = self._runs.get(key)
+        if hit is not None:
+            return hit
+        before = self.run(*groups[:-1]) if len(groups) > 1 else self.base()
+        process = before.process.fork()
+        run = Run(groups, process, dict(before.results))
+        for unit in groups[-1].units:
+            run.results[unit.path] = UnitResult(unit, load_unit(process, unit))
+        self._runs[key] = run
+        self._kept.extend(groups)
+        return run
+
+    def single(self, unit: Unit) -> EventResult:
+        """One unit in a process of its own."""
+        return load_unit(self.base().process.fork(), unit)
+
+    def forget(self, *groups: Group) -> None:
+        """Drop a run that is no longer needed (pairs are many, and each holds a process)."""
+        self._runs.pop(tuple(id(g) for g in groups), None)
+
+
+def load_unit(process: Process, unit: Unit) -> EventResult:
+    """Put a unit's events to a process. The result is the unit's own; a certain event before it that fails ends it."""
+    result: EventResult | None = None
+    for event in unit.events:
+        result = process.load(event)
+        if result.outcome == "aborted":
+            return result
+        if result.outcome == "failed" and event.certain and not event.optional and event is not unit.events[-1]:
+            return result
+    assert result is not None
+    return result
+
+
+# -- capture keys --------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What a group's process holds beyond the interpreter's, for finding capture keys.
+
+    ``names``: every name asked for or answered to -> real path. ``own``: real paths it brought. ``unique``: symbols that
+    it bound to a unique (ELF-30) or coalesced (MAC-18) definition -> real path. ``interposed``: libraries of others
+    whose references it serves itself. ``opens_globally``: something of it enters the global scope.
+    """
+
+    names: dict[str, str]
+    own: frozenset[str]
+    interposed: frozenset[str]
+    opens_globally: bool
+
+
+def reach(run: Run, base: Run) -> Reach:
+    """Capture keys of a group that was run alone."""
+    started = set(base.by_real)
+    objects = run.trace.objects
+    names: dict[str, str] = {}
+    for o in objects:
+        if o.kept:
+            for n in o.names:
+                names.setdefault(n, o.real)
+    for e in run.trace.edges:
+        if e.provider is not None and objects[e.requester].kept:
+            names.setdefault(e.name, objects[e.provider].real)
+    own = frozenset(run.by_real) - started
+    opens = any(r.event.flags_global and r.outcome == "loaded" for r in run.trace.events)
+    return Reach(names, own, interposed(run), opens)
+
+
+def interposed(run: Run) -> frozenset[str]:
+    """Libraries that bind to an object outside their own dependencies: whoever loads them first decides (ELF-22)."""
+    objects, trace = run.trace.objects, run.trace
+    needs: dict[int, set[int]] = {}
+    for e in trace.edges:
+        if e.provider is not None:
+            needs.setdefault(e.requester, set()).add(e.provider)
+    started = {o.index for o in objects if o.event == 0}
+    roots = {r.root for r in trace.events if r.root is not None}
+    out = set()
+    for o in objects:
+        if not o.kept or o.event == 0 or o.index in roots:
+            continue
+        closure = _closure(o.index, needs) | started
+        if any(b.provider is not None and b.provider not in closure for b in trace.bindings.get(o.index, ())):
+            out.add(o.real)
+    return frozenset(out)
+
+
+def _closure(index: int, needs: dict[int, set[int]]) -> set[int]:
+    seen, todo = {index}, [index]
+    while todo:
+        for n in needs.get(todo.pop(), ()):
+            if n not in seen:
+                seen.add(n)
+                todo.append(n)
+    return seen
+
+
+def contested(a: Reach, b: Reach, unique: Callable[[str], frozenset[str]]) -> tuple[str, ...]:
+    """The capture keys two groups share, sorted; empty when neither order can change anything.
+
+    ``unique`` gives the unique symbol names that a file defines.
+    """
+    keys = {n for n in a.names.keys() & b.names.keys() if a.names[n] != b.names[n]}
+    keys |= {f"interposed {r}" for r in (a.interposed & b.own) | (b.interposed & a.own)}
+    if a.opens_globally or b.opens_globally:
+        keys.add("the global scope")
+    mine = _owners(a.own - b.own, unique)
+    theirs = _owners(b.own - a.own, unique)
+    keys |= {f"unique {s}" for s in mine.keys() & theirs.keys()}
+    return tuple(sorted(keys))
+
+
+def _owners(files: Iterable[str], unique: Callable[[str], frozenset[str]]) -> dict[str, str]:
+    return {s: f for f in sorted(files) for s in unique(f)}
+
+
+# -- differences ---------------------------------------------------------------
+
+
+def difference(simulator: Simulator, first: Group, second: Group) -> Difference:
+    """Load ``first``, then ``second``; what of ``second`` is not as when it is alone."""
+    alone, together = simulator.run(second), simulator.run(first, second)
+    broken = []
+    for unit in second.units:
+        before, after = alone.results[unit.path].result, together.results[unit.path].result
+        if after.failure is not None and after.outcome in ("failed", "aborted") and before.outcome == "loaded":
+            broken.append(Broken(unit, after.failure, "aborted" if after.outcome == "aborted" else "failed"))
+    return Difference(
+        first, second, together, alone, tuple(broken), tuple(_moved_libraries(alone, together)),
+        tuple(_moved_bindings(alone, together)),
+    )  # fmt: skip
+
+
+def _moved_libraries(alone: Run, together: Run) -> Iterator[MovedLibrary]:
+    """Needs of the objects that both runs hold, served by another file."""
+    real = [o.real for o in together.trace.objects]
+    served: dict[tuple[str, str], Edge] = {}
+    for e in together.trace.edges:
+        if together.trace.objects[e.requester].kept:
+            served.setdefault((real[e.requester], e.name), e)
+    objects = alone.trace.objects
+    seen = set()
+    for e in alone.trace.edges:
+        key = (objects[e.requester].real, e.name)
+        if objects[e.requester].event == 0 or not objects[e.requester].kept or key in seen or key not in served:
+            continue
+        seen.add(key)
+        now = served[key]
+        before = objects[e.provider].real if e.provider is not None else None
+        after = real[now.provider] if now.provider is not None else None
+        if before != after:
+            yield MovedLibrary(key[0], e.name, before, after, now)
+
+
+def _moved_bindings(alone: Run, together: Run) -> Iterator[MovedBinding]:
+    """Symbols of the objects that both runs hold, bound to another file."""
+    for path, mine in alone.by_real.items():
+        theirs = together.by_real.get(path)
+        if theirs is None or mine.event == 0 or alone.process.same_bindings(mine.index, together.process, theirs.index):
+            continue
+        yield from _compare(path, _rows(alone.trace, mine.index), _rows(together.trace, theirs.index))
+
+
+def _rows(trace: Trace, index: int) -> dict[tuple[str, str | None], tuple[str | None, Bound]]:
+    objects = trace.objects
+    return {
+        (b.symbol, b.version): (objects[b.provider].real if b.provider is not None else None, b)
+        for b in trace.bindings.get(index, ())
+    }
+
+
+def _compare(
+    path: str,
+    before: dict[tuple[str, str | None], tuple[str | None, Bound]],
+    after: dict[tuple[str, str | None], tuple[str | None, Bound]],
+) -> Iterator[MovedBinding]:
+    for key, (was, _) in before.items():
+        now, bound = after.get(key, (was, None))
+        if bound is not None and now != was:
+            yield MovedBinding(path, key[0], key[1], was, now, bound.merged, bound.rule)
