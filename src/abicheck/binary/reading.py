@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import abicheck.binary as package
 from abicheck.binary.facts import Binary
-from abicheck.binary.source import ByteSource
+from abicheck.binary.source import ByteSource, DiskSource
 
 HEAD = 64
 
@@ -38,7 +38,7 @@ def readers() -> tuple[Reader, ...]:
 
 
 def is_binary(head: bytes) -> bool:
-    """Whether a file that starts so is of a format we read. ``head`` holds its first 64 bytes, fewer if it is shorter."""
+    """Whether a file that starts so is of a format we read. ``head``: its first 64 bytes, fewer if it is shorter."""
     return any(r.claims(head) for r in readers())
 
 
@@ -47,8 +47,10 @@ def read_binary(source: ByteSource) -> Binary | None:
 
     Raises ``BinaryError`` when the file is not what they promise, ``OSError`` when it cannot be read.
     """
-    head = source.pread(0, HEAD)
-    for reader in readers():
-        if reader.claims(head):
-            return reader.read(source)
-    return None
+    try:
+        head = source.pread(0, HEAD)
+        reader = next((r for r in readers() if r.claims(head)), None)
+        return reader.read(source) if reader else None
+    finally:
+        if isinstance(source, DiskSource):
+            source.close()  # facts may keep the source; they must not keep its descriptor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import dataclass
 from typing import Protocol
@@ -37,22 +38,40 @@ class BytesSource:
 
 
 class DiskSource:
-    """A file on disk, opened once, read with ``os.pread`` (a file that shrinks gives short reads, never a signal)."""
+    """A file on disk, read with ``os.pread`` (a file that shrinks gives short reads, never a signal).
+
+    A thousand facts may each keep a source for tables they have not needed yet, and a process has few descriptors:
+    after ``close`` a read opens the file for that one read. It must still be the same file (``OSError`` ESTALE
+    otherwise).
+    """
 
     def __init__(self, path: str, name: str | None = None) -> None:
         """Open ``path`` for reading. Raises ``OSError``. ``name`` is what messages call it (default: the path)."""
         self.name = name or path
+        self._path = os.path.abspath(path)
+        self._fd = -1  # for __del__, should the next line raise
+        self._fd, self._identity = self._open()
+        self.size = self._identity[2]
+
+    def _open(self) -> tuple[int, tuple[int, int, int, int]]:
         flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-        self._fd = os.open(path, flags)
-        self.size = os.fstat(self._fd).st_size
+        fd = os.open(self._path, flags)
+        st = os.fstat(fd)
+        return fd, (st.st_dev, st.st_ino, st.st_size, st.st_mtime_ns)
 
     def pread(self, offset: int, length: int) -> bytes:
-        if hasattr(os, "pread"):
-            return os.pread(self._fd, length, offset)
-        os.lseek(self._fd, offset, os.SEEK_SET)  # Windows has no pread
-        return os.read(self._fd, length)
+        if self._fd >= 0:
+            return _pread(self._fd, offset, length)
+        fd, identity = self._open()
+        try:
+            if identity != self._identity:
+                raise OSError(errno.ESTALE, "changed while it was being read", self.name)
+            return _pread(fd, offset, length)
+        finally:
+            os.close(fd)
 
     def close(self) -> None:
+        """Give the descriptor back. The source stays usable."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -65,3 +84,10 @@ class DiskSource:
 
     def __del__(self) -> None:
         self.close()
+
+
+def _pread(fd: int, offset: int, length: int) -> bytes:
+    if hasattr(os, "pread"):
+        return os.pread(fd, length, offset)
+    os.lseek(fd, offset, os.SEEK_SET)  # Windows has no pread
+    return os.read(fd, length)
