@@ -1,0 +1,113 @@
+"""What is judged, put together once: prefix, host, transaction, the two views, and how to start a process in them."""
+
+from __future__ import annotations
+
+import functools
+import posixpath
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from abicheck.errors import InputError
+from abicheck.host import NOTHING, Host, declared, this_machine
+from abicheck.import_effects import ImportContext
+from abicheck.loader import loader_for
+from abicheck.loader.process import Process
+from abicheck.loader.scenarios import Simulator
+from abicheck.loader.units import Importer, importer
+from abicheck.overlay import View
+from abicheck.prefix import Interpreter, Layout, Prefix
+from abicheck.staging import Placed
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """Everything a judgement rests on. ``before`` is the environment now, ``after`` as pip will leave it; without a
+    transaction they are one view."""
+
+    prefix: Prefix
+    interpreter: Interpreter
+    layout: Layout
+    subdir: str
+    host: Host
+    env: Mapping[str, str]
+    placed: tuple[Placed, ...]
+    removed: frozenset[str]
+    before: View
+    after: View
+    _memory: dict[str, object] = field(default_factory=dict, repr=False)
+
+    def starter(self, view: View, *, binds: bool = True) -> Callable[[], Process]:
+        """How to start the prefix's interpreter in a view. Processes over one view share what they bound."""
+        loader = loader_for(self.subdir)
+        make_memory = getattr(loader, "BindingMemory", None)
+        key = "before" if view is self.before else "after"
+        if make_memory is not None and key not in self._memory:
+            self._memory[key] = make_memory()
+        start: Callable[..., Process] = loader.start
+        return functools.partial(
+            start, view, self.host, executable=posixpath.join(view.root, self.interpreter.executable),
+            subdir=self.subdir, env=self.env, memory=self._memory.get(key), binds=binds,
+        )  # fmt: skip
+
+    @functools.cached_property
+    def simulator(self) -> Simulator:
+        return Simulator(self.starter(self.after))
+
+    @functools.cached_property
+    def simulator_before(self) -> Simulator:
+        return self.simulator if self.before is self.after else Simulator(self.starter(self.before))
+
+    @functools.cached_property
+    def scout(self) -> Simulator:
+        """Processes that map and do not bind: who reaches which file, at a fraction of the cost."""
+        return Simulator(self.starter(self.after, binds=False))
+
+    @functools.cached_property
+    def importer(self) -> Importer:
+        return importer(self.import_context(self.after))
+
+    @functools.cached_property
+    def importer_before(self) -> Importer:
+        return self.importer if self.before is self.after else importer(self.import_context(self.before))
+
+    def import_context(self, view: View) -> ImportContext:
+        root, layout = view.root, self.layout
+        return ImportContext(
+            view=view,
+            platform=self.subdir,
+            version=self.interpreter.minor,
+            site_packages=tuple(posixpath.join(root, d) for d in dict.fromkeys((layout.purelib, layout.platlib))),
+            stdlib=posixpath.join(root, layout.stdlib),
+            dynload=posixpath.join(root, layout.dynload),
+            extension_suffixes=self.interpreter.extension_suffixes,
+            environ=self.env,
+        )
+
+
+def choose_host(text: str, subdir: str, named: Callable[[str, str], Host | None] | None = None) -> Host:
+    """``--host``: auto, none, single facts, a profile's name or a host file (contract.md section 2).
+
+    Raises ``UsageError`` when it is none of these. ``named`` looks a profile or file up.
+    """
+    if text == "auto":
+        return this_machine(subdir)
+    if text in ("none", ""):
+        return NOTHING
+    host = named(text, subdir) if named is not None else None
+    return host if host is not None else declared(text, subdir)
+
+
+def require_interpreter(prefix: Prefix) -> tuple[Interpreter, Layout]:
+    """The prefix's Python. Raises ``InputError`` when it has none: then nothing can be imported there."""
+    if prefix.interpreter is None or prefix.layout is None:
+        raise InputError(
+            "no-python",
+            f"{prefix.display} has no Python: no python record in conda-meta and no interpreter in it",
+            "abicheck judges what `import` will do; choose the environment that the wheel is installed into",
+        )
+    return prefix.interpreter, prefix.layout
+
+
+def existing(view: View, paths: Sequence[str]) -> list[str]:
+    """Those of the absolute paths that are files in the view, or recorded as such."""
+    return [p for p in paths if view.lookup(p).status in ("file", "unknown")]

@@ -1,0 +1,105 @@
+"""Prefix and transaction -> views: the environment as it is, and as it will be after the install (PY-11 to PY-13).
+
+Nothing is written: the files that pip would add and remove become a layer over the prefix's own files.
+"""
+
+from __future__ import annotations
+
+import functools
+import posixpath
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from abicheck.binary.source import BytesSource, ByteSource
+from abicheck.host import Host
+from abicheck.model import Origin
+from abicheck.overlay import DiskTree, Entry, Layer, LayeredTree, Listing, RecordedTree, SplitTree, Tree, View
+from abicheck.prefix import Files, Prefix
+from abicheck.wheel import Target, Wheel
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A wheel with the files it will write."""
+
+    wheel: Wheel
+    origin: Origin
+    targets: tuple[Target, ...]
+
+
+class FilesTree:
+    """The prefix's own files as a tree of absolute paths."""
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+        self._root = files.root
+        self._seen: dict[str, Listing | None] = {}
+
+    def listing(self, path: str) -> Listing | None:
+        if path not in self._seen:
+            nodes = self._files.listing(path[len(self._root) + 1 :] if path != self._root else "")
+            self._seen[path] = None if nodes is None else {n: _entry(node) for n, node in nodes.items()}
+        return self._seen[path]
+
+
+def _entry(node: object) -> Entry:
+    facts = getattr(node, "facts", None)
+    return Entry(node.kind, node.ident, node.target, node.size, node.source, facts)  # type: ignore[attr-defined]
+
+
+def wheel_origin(wheel: Wheel) -> Origin:
+    return Origin("wheel", wheel.display_name, wheel.version)
+
+
+def view_before(prefix: Prefix, host: Host) -> View:
+    """The environment as it is now."""
+    return View(prefix.root, _split(prefix, _own_tree(prefix), host), prefix.origin, fold_case=prefix.fold_case)
+
+
+def view_after(prefix: Prefix, host: Host, placed: Iterable[Placed], removed: Iterable[str]) -> View:
+    """The environment as pip will leave it: ``removed`` (prefix-relative) are files of distributions it uninstalls."""
+    layer = Layer(removed={posixpath.join(prefix.root, p) for p in removed})
+    owners: dict[str, Origin] = {}
+    for item in placed:
+        for target in item.targets:
+            entry = _target_entry(item.wheel, target)
+            if entry is not None:
+                layer.added[posixpath.join(prefix.root, target.path)] = entry
+                owners[prefix.key(target.path)] = item.origin
+    gone = {prefix.key(p) for p in removed}
+    tree = LayeredTree(_own_tree(prefix), layer)
+
+    def owner(path: str) -> Origin | None:
+        key = prefix.key(path)
+        return owners[key] if key in owners else None if key in gone else prefix.origin(path)
+
+    return View(prefix.root, _split(prefix, tree, host), owner, fold_case=prefix.fold_case)
+
+
+def _own_tree(prefix: Prefix) -> Tree:
+    recorded = [posixpath.join(prefix.root, p) for p in prefix.recorded_paths]
+    tree: Tree = FilesTree(prefix.files)
+    return RecordedTree(tree, recorded) if recorded else tree
+
+
+def _split(prefix: Prefix, tree: Tree, host: Host) -> Tree:
+    return SplitTree(prefix.root, tree, DiskTree() if host.use_files else None)
+
+
+def _target_entry(wheel: Wheel, target: Target) -> Entry | None:
+    """The entry of a file that pip will write. Generated files (wrappers, RECORD) have content we need not know."""
+    if target.member is None:
+        empty = functools.partial(BytesSource, target.path, b"")
+        return Entry("file", ident=("generated", wheel.filename, target.path), source=empty)
+    member = wheel.member(target.member)
+    if member is None:
+        return None
+    opener: Callable[[], ByteSource] = functools.partial(wheel.source, member)
+    return Entry(
+        "file", ident=("wheel", wheel.filename, member.name), size=member.size, source=opener, member=member.name
+    )
+
+
+def targets_by_path(placed: Iterable[Placed]) -> Mapping[str, Placed]:
+    """Prefix-relative path -> the wheel that writes it last."""
+    return {t.path: item for item in placed for t in item.targets}
