@@ -45,7 +45,8 @@ def fingerprint(finding: Finding) -> str:
     key = _SONAME_TAIL.sub(r"\1", _BUILD_TAG.sub("", finding.key))
     wheel = finding.wheel.name if finding.wheel else ""
     conda = finding.conda_package.name if finding.conda_package else ""
-    return hashlib.sha256("\0".join((finding.rule, wheel, conda, key)).encode()).hexdigest()[:16]
+    text = "\0".join((finding.rule, wheel, conda, key))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 # -- severity and confidence -----------------------------------------------------
@@ -175,7 +176,7 @@ def judge(
 ) -> Report:
     """Decide. ``rules`` is the whole catalogue; a finding of a rule outside it is a mistake of ours (``KeyError``)."""
     by_id = {r.id: r for r in rules}
-    active = {r.id for r in by_id.values() if selected(r, settings)}
+    active = {r.id: _ref(r) for r in by_id.values() if selected(r, settings)}
     consulted = _Consulted(set(), set())
     kept: list[tuple[Rule, Finding, str]] = []
     silent: list[Suppressed] = []
@@ -188,14 +189,15 @@ def judge(
         if by is None:
             kept.append((rule, finding, remark))
         else:
-            silent.append(Suppressed(_ref(rule), finding, fingerprint(finding), by))
+            silent.append(Suppressed(active[rule.id], finding, fingerprint(finding), by))
     kept.sort(key=lambda k: _order(k[1]))
-    judged = tuple(_judged(n, *k, settings.thresholds, baseline) for n, k in enumerate(kept, 1))
-    return _report(judgement, settings, judged, silent, consulted, len(active), version, today, baseline)
+    judged = tuple(_judged(n, active[k[0].id], *k[1:], settings.thresholds, baseline) for n, k in enumerate(kept, 1))
+    ran = tuple(sorted(active.values()))
+    return _report(judgement, settings, judged, silent, consulted, ran, version, today, baseline)
 
 
 def _ref(rule: Rule) -> RuleRef:
-    return RuleRef(rule.id, rule.name, rule.classes)
+    return RuleRef(rule.id, rule.name, rule.classes, rule.usual, rule.platforms, rule.summary)
 
 
 def _order(f: Finding) -> tuple[int, str, str, str, str, str, str]:
@@ -228,13 +230,15 @@ def _silenced(
     return None, remark
 
 
-def _judged(number: int, rule: Rule, finding: Finding, remark: str, t: Thresholds, baseline: Baseline | None) -> Judged:
+def _judged(
+    number: int, rule: RuleRef, finding: Finding, remark: str, t: Thresholds, baseline: Baseline | None
+) -> Judged:
     print_ = fingerprint(finding)
     if baseline is None:
-        return Judged(number, _ref(rule), finding, fails(finding, t), shown(finding, t), print_, "none", remark)
+        return Judged(number, rule, finding, fails(finding, t), shown(finding, t), print_, "none", remark)
     if print_ in baseline.entries:
-        return Judged(number, _ref(rule), finding, False, False, print_, "unchanged", remark)
-    return Judged(number, _ref(rule), finding, fails(finding, t), shown(finding, t), print_, "new", remark)
+        return Judged(number, rule, finding, False, False, print_, "unchanged", remark)
+    return Judged(number, rule, finding, fails(finding, t), shown(finding, t), print_, "new", remark)
 
 
 def _report(
@@ -243,7 +247,7 @@ def _report(
     judged: tuple[Judged, ...],
     silent: list[Suppressed],
     consulted: _Consulted,
-    active: int,
+    ran: tuple[RuleRef, ...],
     version: str,
     today: datetime.date,
     baseline: Baseline | None,
@@ -260,7 +264,7 @@ def _report(
         verdict = "incomplete"
     return Report(
         tool_version=version,
-        rules=active,
+        rules=ran,
         verdict=verdict,
         exit_status=exit_status(any_fails, incomplete, t),
         target=judgement.target,
@@ -316,7 +320,7 @@ def _notices(settings: Settings, consulted: _Consulted, today: datetime.date) ->
     return tuple(sorted(out))
 
 
-def failed(error: AbicheckError, version: str, rules: int = 0, status: int | None = None) -> Report:
+def failed(error: AbicheckError, version: str, status: int | None = None) -> Report:
     """The report of a run that judged nothing."""
     problem = Problem(error.reference, error.message, error.hint)
-    return Report(version, rules, "error", error.exit_status if status is None else status, error=problem)
+    return Report(version, (), "error", error.exit_status if status is None else status, error=problem)

@@ -40,7 +40,7 @@ Document = dict[str, Any]
 def to_dict(report: Report) -> Document:
     out: Document = {
         "schema_version": SCHEMA_VERSION,
-        "tool": {"name": PROGRAM, "version": report.tool_version, "rules": report.rules},
+        "tool": {"name": PROGRAM, "version": report.tool_version, "rules": len(report.rules)},
         "verdict": report.verdict,
         "exit_code": report.exit_status,
         "target": _target(report.target) if report.target else None,
@@ -52,6 +52,7 @@ def to_dict(report: Report) -> Document:
         "skipped": [_skipped(s) for s in report.skipped],
         "gone": [{"fingerprint": g.fingerprint, "text": g.text} for g in report.gone],
         "notices": [{"kind": n.kind, "text": n.text} for n in report.notices],
+        "catalogue": [_catalogued(r) for r in report.rules],
         "anchor": {"file": report.anchor.file, "line": report.anchor.line},
         "summary": {
             "error": report.count(Severity.ERROR),
@@ -130,6 +131,11 @@ def _rule(rule: RuleRef) -> Document:
         "class": rule.classes[0] if rule.classes else None,
         "classes": list(rule.classes),
     }
+
+
+def _catalogued(rule: RuleRef) -> Document:
+    platforms = list(rule.platforms)
+    return {**_rule(rule), "severity": rule.level.word, "platforms": platforms, "summary": rule.summary}
 
 
 def _finding(f: Finding) -> Document:
@@ -221,17 +227,19 @@ def from_dict(d: Mapping[str, Any]) -> Report:
 
 def _report(d: Mapping[str, Any]) -> Report:
     error = d.get("error")
+    rules = tuple(_read_rule(r) for r in d["catalogue"])
+    by_id = {r.id: r for r in rules}
     return Report(
         tool_version=d["tool"]["version"],
-        rules=d["tool"]["rules"],
+        rules=rules,
         verdict=d["verdict"],
         exit_status=d["exit_code"],
         target=_read_target(d["target"]) if d["target"] else None,
         inputs=tuple(_read_input(i) for i in d["inputs"]),
         thresholds=_read_thresholds(d["thresholds"]),
-        findings=tuple(_read_judged(j) for j in d["findings"]),
+        findings=tuple(_read_judged(j, by_id) for j in d["findings"]),
         pairs=tuple(_read_pair(p) for p in d["pairs"]),
-        suppressed=tuple(_read_suppressed(s) for s in d["suppressed"]),
+        suppressed=tuple(_read_suppressed(s, by_id) for s in d["suppressed"]),
         skipped=tuple(Skipped(s["path"], s["reason"], s["matters"], s["container"] or "") for s in d["skipped"]),
         gone=tuple(Gone(g["fingerprint"], g["text"]) for g in d.get("gone", ())),
         notices=tuple(Notice(n["kind"], n["text"]) for n in d.get("notices", ())),
@@ -272,13 +280,14 @@ def _read_thresholds(t: Mapping[str, Any]) -> Thresholds:
 
 
 def _read_rule(r: Mapping[str, Any]) -> RuleRef:
-    return RuleRef(r["id"], r["name"], tuple(r["classes"]))
+    level = Severity[r["severity"].upper()]
+    return RuleRef(r["id"], r["name"], tuple(r["classes"]), level, tuple(r["platforms"]), r["summary"])
 
 
-def _read_judged(j: Mapping[str, Any]) -> Judged:
+def _read_judged(j: Mapping[str, Any], rules: Mapping[str, RuleRef]) -> Judged:
     return Judged(
         j["number"],
-        _read_rule(j["rule"]),
+        rules[j["rule"]["id"]],
         _read_finding(j),
         j["fails"],
         j["shown"],
@@ -288,10 +297,10 @@ def _read_judged(j: Mapping[str, Any]) -> Judged:
     )
 
 
-def _read_suppressed(s: Mapping[str, Any]) -> Suppressed:
+def _read_suppressed(s: Mapping[str, Any], rules: Mapping[str, RuleRef]) -> Suppressed:
     by = s["suppression"]
     return Suppressed(
-        _read_rule(s["finding"]["rule"]),
+        rules[s["rule"]],
         _read_finding(s["finding"]),
         s["fingerprint"],
         SuppressedBy(by["reason"], by["until"] or "", by["source"]),

@@ -147,9 +147,14 @@ DEFAULT_ANCHOR = RequestedBy("pyproject.toml", 1)
 
 @dataclass(frozen=True, slots=True, order=True)
 class RuleRef:
+    """A rule as a report names it; fields as in the catalogue. ``level`` is its usual severity."""
+
     id: str
     name: str
     classes: tuple[str, ...] = ()
+    level: Severity = Severity.ERROR
+    platforms: tuple[str, ...] = ()
+    summary: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,10 +226,11 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The result of one run. ``target`` is None and ``error`` set when nothing was judged."""
+    """The result of one run. ``target`` is None and ``error`` set when nothing was judged; ``rules`` are those that
+    ran."""
 
     tool_version: str
-    rules: int
+    rules: tuple[RuleRef, ...]
     verdict: Verdict
     exit_status: int
     target: TargetInfo | None = None
