@@ -11,7 +11,7 @@ from packaging.utils import canonicalize_name
 
 from abicheck.distinfo import RecordRow, parse_entry_points, parse_metadata, parse_record
 from abicheck.model import Origin
-from abicheck.prefix.files import Files, read_bytes, resolve
+from abicheck.prefix.files import Files, list_folder, read_bytes, resolve
 from abicheck.prefix.records import CondaRecord
 
 
@@ -119,7 +119,7 @@ def find_distributions(
 ) -> Iterator[Distribution]:
     """All distributions of the given site-packages folders, by folder and name."""
     for folder in folders:
-        for entry, node in sorted((files.listing(folder) or {}).items()):
+        for entry, node in sorted(list_folder(files, folder).items()):
             path = posixpath.join(folder, entry)
             if entry.endswith((".dist-info", ".egg-info")):
                 kind = resolve(files, path).node if node.kind == "link" else node
@@ -134,7 +134,7 @@ def _distribution(files: Files, path: str, folder: bool, owner: Callable[[str], 
     stem = posixpath.basename(path).rpartition(".")[0]
     parts = stem.split("-")
     described = parse_metadata(read("METADATA" if path.endswith(".dist-info") else "PKG-INFO") or b"")
-    listing = files.listing(path) or {}
+    listing = list_folder(files, path) if folder else {}
     installer = read("INSTALLER") if folder and "INSTALLER" in listing else None
     display = described.name or parts[0]
     holder = next(

@@ -33,10 +33,15 @@ class Node:
 
 
 class Files(Protocol):
-    """What the prefix reader asks of a medium. ``listing``: entries of one directory, links not followed."""
+    """What the prefix reader asks of a medium.
 
-    @property
-    def root(self) -> str: ...
+    ``listing``: entries of one directory, links not followed, names as they are. ``fold``: names compare without case
+    there (set by whoever learns the platform).
+    """
+
+    root: str
+    fold: bool
+
     def listing(self, path: str) -> Mapping[str, Node] | None: ...
 
 
@@ -45,6 +50,7 @@ class DiskFiles:
 
     def __init__(self, root: str) -> None:
         self.root = root
+        self.fold = False
         self._seen: dict[str, Mapping[str, Node] | None] = {}
 
     def listing(self, path: str) -> Mapping[str, Node] | None:
@@ -83,6 +89,7 @@ class MappedFiles:
 
     def __init__(self, root: str, nodes: Iterable[tuple[str, Node]]) -> None:
         self.root = root
+        self.fold = False
         self._dirs: dict[str, dict[str, Node]] = {"": {}}
         for path, node in nodes:
             folder, name = posixpath.split(path)
@@ -118,8 +125,7 @@ def resolve(files: Files, path: str) -> Resolved:
         if part == "..":
             at = posixpath.dirname(at)
             continue
-        listing = files.listing(at)
-        node = listing.get(part) if listing is not None else None
+        node, part = _entry(files, at, part)
         if node is None:
             return Resolved(posixpath.join(at, part, *reversed(todo)), None, links > 0)
         if node.kind == "link":
@@ -136,6 +142,26 @@ def resolve(files: Files, path: str) -> Resolved:
             return Resolved(posixpath.join(at, part), None, links > 0)
         at = posixpath.join(at, part)
     return Resolved(at, node, links > 0)
+
+
+def _entry(files: Files, folder: str, name: str) -> tuple[Node | None, str]:
+    """An entry and its name as it is there (another case of it where the platform does not tell cases apart)."""
+    listing = files.listing(folder)
+    if listing is None:
+        return None, name
+    node = listing.get(name)
+    if node is None and files.fold:
+        low = name.lower()
+        for other in listing:
+            if other.lower() == low:
+                return listing[other], other
+    return node, name
+
+
+def list_folder(files: Files, path: str) -> Mapping[str, Node]:
+    """Entries of a directory of the prefix, links followed; empty when it is none."""
+    at = resolve(files, path)
+    return (files.listing(at.path) or {}) if at.node is not None and at.node.kind == "dir" else {}
 
 
 def _inside(root: str, at: str, target: str) -> tuple[str, list[str]] | None:

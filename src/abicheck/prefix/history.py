@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from abicheck.prefix.files import Files, read_bytes
+from abicheck.prefix.files import Files, list_folder, read_bytes
 
 _SPECS = re.compile(r"# (?P<action>update|remove|neutered|install|create) specs: (?P<list>\[.*\])\s*$")
 _SHELLS = {
@@ -61,7 +61,7 @@ def _literal(text: str) -> tuple[str, ...]:
 def activation_scripts(files: Files) -> Iterator[ActivationScript]:
     """Scripts in ``etc/conda/activate.d``, in the order shells source them (by name)."""
     folder = "etc/conda/activate.d"
-    for name in sorted(files.listing(folder) or {}):
+    for name in sorted(list_folder(files, folder)):
         shell = _SHELLS.get(posixpath.splitext(name)[1].lower())
         data = read_bytes(files, posixpath.join(folder, name), 1 << 20) if shell else None
         if shell and data is not None:
@@ -72,7 +72,7 @@ def environment_variables(files: Files) -> Mapping[str, str]:
     """Variables that activation sets from data: packages' ``env_vars.d/*.json``, then ``conda env config vars``."""
     out: dict[str, str] = {}
     folder = "etc/conda/env_vars.d"
-    for name in sorted(files.listing(folder) or {}):
+    for name in sorted(list_folder(files, folder)):
         if name.endswith(".json"):
             out |= _variables(_json(read_bytes(files, posixpath.join(folder, name))))
     state = _json(read_bytes(files, "conda-meta/state"))

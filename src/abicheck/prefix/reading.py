@@ -45,6 +45,7 @@ class Prefix:
         self.files = files
         self.records: tuple[CondaRecord, ...] = tuple(sorted(records, key=lambda r: (r.name, r.version, r.build)))
         self.problems: tuple[Skipped, ...] = tuple(problems)
+        files.fold = self.fold_case
 
     # -- what it is ----------------------------------------------------------
 
@@ -139,9 +140,7 @@ class Prefix:
     def _listed(self, path: str) -> bool:
         folder, name = posixpath.split(path)
         listing = self.files.listing(folder)
-        if listing is None:
-            return resolve(self.files, path).node is not None
-        return name in listing or (self.fold_case and any(n.lower() == name.lower() for n in listing))
+        return (listing is not None and name in listing) or resolve(self.files, path).node is not None
 
     # -- what Python and activation see --------------------------------------
 

@@ -134,7 +134,7 @@ def parse_record(data: bytes, source: str, place: Callable[[str, str], str]) -> 
         head = _HEAD.decode(data)
     except msgspec.MsgspecError as e:
         raise ValueError(f"{source}: {e}") from e
-    files = strings(head.files)
+    files = tuple(f.replace("\\", "/") for f in strings(head.files))
 
     def load() -> Mapping[str, PathInfo]:
         return _record_paths(data, set(files), lambda p: place(p, _text(head.python_site_packages_path)))
@@ -223,7 +223,7 @@ def _infos(rows: Iterable[RawPath]) -> Iterable[tuple[str, PathInfo]]:
     for row in rows:
         if isinstance(row.path, str) and row.path:
             yield (
-                row.path,
+                row.path.replace("\\", "/"),
                 PathInfo(
                     _text(row.sha256).lower(),
                     _text(row.sha256_in_prefix).lower(),
