@@ -1,7 +1,7 @@
 """ELF files, read as the loader reads them: program headers, PT_DYNAMIC and hash tables, never section headers (GEN-4).
 
 ``read`` fetches what it needs in a few windows, checks every size and offset against the file and its segments, and
-gives one :class:`ElfSlice`. Only the string table of large files is left on the medium until a name is asked for.
+gives one :class:`ElfSlice`. Only a large string table of a file on disk stays there until a symbol name is asked for.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ from abicheck.binary.elf_versions import (
     version_names,
 )
 from abicheck.binary.facts import Binary
-from abicheck.binary.source import ByteSource
+from abicheck.binary.source import ByteSource, DiskSource
 from abicheck.errors import BinaryError
 
 __all__ = [
@@ -205,11 +205,14 @@ class _Strings:
                 self._image.source.name,
                 f"has a symbol name at {grouped(last)} of {grouped(self.room)} bytes of its string table",
             )
-        image, offset, small = self._image, self._offset, self._small
+        image, offset, whole = self._image, self._offset, self._small
         size = self.size if last < self.size else self.room
-        if len(small) == size:
-            return lambda: small
-        return lambda: image.bytes_at(offset, size, "string table")
+        if len(whole) != size:
+            if isinstance(image.source, DiskSource):
+                return lambda: image.bytes_at(offset, size, "string table")
+            # Other sources hold the file in memory or have to inflate it again: take the strings, let go of the rest.
+            whole = image.bytes_at(offset, size, "string table")
+        return lambda: whole
 
 
 def _near(offsets: list[int]) -> list[list[int]]:

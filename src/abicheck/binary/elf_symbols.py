@@ -310,7 +310,7 @@ class Exports(Mapping[bytes, tuple[Definition, ...]]):
         self._whole: dict[bytes, tuple[Definition, ...]] | None = None
 
     def find(self, name: bytes) -> tuple[Definition, ...]:
-        """Definitions of a name, in table order; empty when there are none."""
+        """Definitions of a name in the order the loader meets them; empty when there are none."""
         hit = self._found.get(name)
         if hit is None:
             hit = self._table.find(name)
@@ -345,7 +345,7 @@ class Exports(Mapping[bytes, tuple[Definition, ...]]):
         if self._whole is None:
             whole: dict[bytes, tuple[Definition, ...]] = {}
             for name, found in self._table.definitions():
-                before = whole.get(name)
-                whole[name] = (found,) if before is None else (*before, found)
+                # Several versions of one name: in the order of the hash chain, which need not be that of the table.
+                whole[name] = (found,) if name not in whole else self.find(name)
             self._whole = whole
         return self._whole
