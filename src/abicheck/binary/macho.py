@@ -155,6 +155,19 @@ class MachoSlice:
             return None
         return self._defined[name] if at < 0 else ms.trie_payload(self._tables.trie, at, self.name)
 
+    def reexports(self, name: str) -> bool:
+        """Whether an exported name is a re-export (a peek: its payload is not decoded)."""
+        at = self.exported.get(name, -1)
+        return at >= 0 and bool(self._tables.trie[at] & 0x08)  # the flags of known kinds fit one byte
+
+    @cached_property
+    def strong_exports(self) -> frozenset[str]:
+        """Exported names that are not weak definitions: in weak lookup they win over weak ones (MAC-18)."""
+        trie = self._tables.trie
+        if trie:
+            return frozenset(n for n, at in self.exported.items() if not trie[at] & 0x04)
+        return frozenset(n for n, e in self._defined.items() if not e.weak)
+
     def is_code(self, export: TrieExport) -> bool:
         """Whether an export's address lies in a section of instructions."""
         at = export.address + self._base
