@@ -74,20 +74,24 @@ class State:
     cache_weak: dict[str, int] = field(default_factory=dict)
     weak_lookups: int = 0
     weak_map: dict[str, int] = field(default_factory=dict)
+    flat: dict[str, tuple[int, int | None]] = field(default_factory=dict)  # name: images looked at, the one found
+    unreadable: int | None = None  # the first image whose exports nobody knows, system libraries aside
 
     def copy(self) -> State:
         return State(
             list(self.loaded), dict(self.names), dict(self.idents), dict(self.needs), self.hidden,
             dict(self.weak_first), dict(self.strong_first), dict(self.cache_weak), self.weak_lookups,
-            dict(self.weak_map),
+            dict(self.weak_map), dict(self.flat), self.unreadable,
         )  # fmt: skip
 
     def note_weak(self, image: Image) -> None:
         """A visible image with weak definitions joins: it serves the names nobody before it defined (MAC-18)."""
         if image.slice is None or not image.weak_defines:
             return
-        self.weak_first = {**dict.fromkeys(image.slice.exported, image.index), **self.weak_first}
-        self.strong_first = {**dict.fromkeys(image.slice.strong_exports, image.index), **self.strong_first}
+        for name in image.slice.exported:
+            self.weak_first.setdefault(name, image.index)
+        for name in image.slice.strong_exports:
+            self.strong_first.setdefault(name, image.index)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,19 +186,28 @@ class Resolver:
 
     def _flat(self, image: Image, name: str) -> int | None:
         """The first visible image that exports the name, the asker itself even when hidden (MAC-16)."""
-        unknown = None
-        for index in self._state.loaded:
-            if index in self._state.hidden and index != image.index:
-                continue
-            s = self._images[index].slice
-            if s is None:
-                if not self._images[index].cached and unknown is None:
-                    unknown = index
-            elif name in s.exported and self.exported(index, name, False, set()) is not None:
-                return index
-        if unknown is not None:
-            return unknown
+        state = self._state
+        if image.index in state.hidden:
+            found = self._flat_search(name, 0, visible_too=image.index)
+        else:
+            done, found = state.flat.get(name, (0, None))
+            if found is None:
+                found = self._flat_search(name, done)
+                state.flat[name] = len(state.loaded), found
+        if found is not None:
+            return found
+        if state.unreadable is not None:
+            return state.unreadable
         return None if name.startswith(_PYTHON) else self._flat_in_cache(image)
+
+    def _flat_search(self, name: str, start: int, visible_too: int = -1) -> int | None:
+        for index in self._state.loaded[start:]:
+            s = self._images[index].slice
+            if s is None or name not in s.exported or (index in self._state.hidden and index != visible_too):
+                continue
+            if self.exported(index, name, False, set()) is not None:
+                return index
+        return None
 
     def _flat_in_cache(self, image: Image) -> int | None:
         """Where a name that no file exports may come from. The linker of a two-level image bound what its libraries
@@ -209,7 +222,7 @@ class Resolver:
         return system[0] if system and not two_level else None
 
     def _weak(self, image: Image, b: Bind) -> int | None:
-        """The first visible image with weak definitions that has the name; a strong one replaces a weak one (MAC-18)."""
+        """The first visible image with weak definitions that has the name; a strong definition replaces (MAC-18)."""
         state, name = self._state, b.name
         state.weak_lookups += 1
         large = state.weak_lookups > LARGE_PROGRAM
