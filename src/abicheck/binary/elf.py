@@ -33,7 +33,7 @@ from abicheck.binary.elf_slice import (
     DF_TEXTREL,
     ElfSlice,
 )
-from abicheck.binary.elf_symbols import Definition, Exports, Reference, SymbolTable
+from abicheck.binary.elf_symbols import NAME_SHARING, Definition, Exports, Reference, SymbolTable
 from abicheck.binary.elf_versions import (
     DT_VERDEF,
     DT_VERNEED,
@@ -176,6 +176,7 @@ class _Strings:
     def texts(self, offsets: Iterable[int]) -> Callable[[int], str]:
         """Read the strings at these offsets; gives the look-up from offset to text."""
         out: dict[int, str] = {}
+        left = self.room * NAME_SHARING + (1 << 20)
         for group in _near(sorted(set(offsets))):
             if group[-1] >= self.room:
                 raise BinaryError(
@@ -193,6 +194,9 @@ class _Strings:
                     end = data.find(b"\0")
                     end = len(data) if end < 0 else end
                 out[offset] = _decode(data[offset - start : end])
+                left -= end - (offset - start)
+                if left < 0:
+                    raise BinaryError(self._image.source.name, "has names that overlap without end")
         return out.__getitem__
 
     def _piece(self, start: int, length: int) -> bytes:
@@ -251,6 +255,7 @@ def _symbols(
     if versions is not None and count:
         versym = image.numbers(image.table(tags[VERSYM], count * 2, "symbol versions"), "H")
     return SymbolTable(
+        name=image.source.name,
         layout=layout,
         machine=image.machine,
         raw=raw,
@@ -295,14 +300,13 @@ def _relocations(image: Image, tags: dict[int, int]) -> array[int]:
 
 def _writable(image: Image) -> tuple[tuple[int, int], ...]:
     """Address ranges that stay writable after relocation: PF_W segments without the RELRO part."""
-    relro = [(s.vaddr, s.vaddr + s.memsz) for s in image.segments if s.type == PT_GNU_RELRO]
+    relro = next((s for s in reversed(image.segments) if s.type == PT_GNU_RELRO), None)
     out: list[tuple[int, int]] = []
     for s in image.segments:
         if s.type == PT_LOAD and s.flags & PF_W:
             start, end = s.vaddr, s.vaddr + s.memsz
-            for low, high in relro:
-                if low <= start < high:
-                    start = min(high, end)
+            if relro and relro.vaddr <= start < relro.vaddr + relro.memsz:
+                start = min(relro.vaddr + relro.memsz, end)
             if start < end:
                 out.append((start, end))
     return tuple(sorted(out))

@@ -73,7 +73,7 @@ class GnuHash:
             at += 1
 
     def indexes(self) -> range:
-        """Every symbol in the table."""
+        """Every symbol in the table, in chain order."""
         return range(self.first, self.count)
 
 
@@ -81,7 +81,6 @@ class SysvHash:
     """DT_HASH. Covers the whole symbol table, undefined symbols included."""
 
     __slots__ = ("_buckets", "_chain", "count")
-    first = 1
 
     def __init__(self, buckets: array[int], chain: array[int]) -> None:
         self._buckets, self._chain = buckets, chain
@@ -98,8 +97,16 @@ class SysvHash:
             yield at
             at = self._chain[at]
 
-    def indexes(self) -> range:
-        return range(1, self.count)
+    def indexes(self) -> list[int]:
+        """Every symbol that some bucket leads to, in chain order."""
+        seen = bytearray(self.count)
+        out = []
+        for at in self._buckets:
+            while 0 < at < self.count and not seen[at]:
+                seen[at] = 1
+                out.append(at)
+                at = self._chain[at]
+        return out
 
 
 HashTable = GnuHash | SysvHash
@@ -156,15 +163,27 @@ def _chain(image: Image, offset: int, room: int, chain_at: int, last: int, data:
 
 def read_sysv_hash(image: Image, address: int) -> SysvHash:
     """Read and check DT_HASH."""
-    what = "hash table"
-    width = hash_word(image.machine, image.layout.elf_class)
+    width, buckets, chains = _sysv_head(image, address)
     code = "Q" if width == 8 else "I"
-    buckets, chains = image.numbers(image.table(address, 2 * width, what), code)
-    data = image.numbers(image.table(address, (2 + buckets + chains) * width, what), code)
+    data = image.numbers(image.table(address, (2 + buckets + chains) * width, "hash table"), code)
     return SysvHash(data[2 : 2 + buckets], data[2 + buckets :])
 
 
 def sysv_count(image: Image, address: int) -> int:
     """Number of symbols by DT_HASH alone (its nchain)."""
+    return _sysv_head(image, address)[2]
+
+
+def _sysv_head(image: Image, address: int) -> tuple[int, int, int]:
+    """(bytes of an entry, buckets, chain entries).
+
+    lld writes 4-byte entries even for machines whose ABI has 8: taken when the table makes sense only so.
+    """
+    what = "hash table"
+    room = image.place(address, what)[1]
     width = hash_word(image.machine, image.layout.elf_class)
-    return image.numbers(image.table(address, 2 * width, "hash table"), "Q" if width == 8 else "I")[1]
+    buckets, chains = image.numbers(image.table(address, 2 * width, what), "Q" if width == 8 else "I")
+    if width == 8 and (2 + buckets + chains) * width > room:
+        width = 4
+        buckets, chains = image.numbers(image.table(address, 2 * width, what), "I")
+    return width, buckets, chains

@@ -27,9 +27,13 @@ def read_notes(image: Image) -> Notes:
     """Build id (hex) and ISA bits. Segments are taken from the last to the first, as the loader does."""
     build_id: str | None = None
     isa: int | None = None
+    left = 16 * MAX_NOTES
     for segment in reversed(image.segments):
         if segment.type not in (PT_NOTE, PT_GNU_PROPERTY):
             continue
+        left -= segment.filesz
+        if left < 0:
+            break
         if segment.offset + segment.filesz > image.source.size or segment.filesz > MAX_NOTES:
             continue  # notes are optional: a loader that cannot use them goes on without
         data = image.bytes_at(segment.offset, segment.filesz, "notes")

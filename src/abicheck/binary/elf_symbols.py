@@ -18,6 +18,7 @@ from abicheck.binary.elf_hash import HashTable
 from abicheck.binary.elf_image import Layout
 from abicheck.binary.elf_machines import EM_MIPS, MACHINES
 from abicheck.binary.elf_versions import VersionName
+from abicheck.errors import BinaryError
 
 Binding = Literal["global", "weak", "unique"]
 ReferenceKind = Literal["plt", "data", "copy", "tls"]
@@ -25,8 +26,10 @@ ReferenceKind = Literal["plt", "data", "copy", "tls"]
 SHN_UNDEF, SHN_ABS = 0, 0xFFF1
 STT_TLS = 6
 HIDDEN = 0x8000
+NAME_SHARING = 64  # times the string table that names may add up to; real files stay below 2
 TYPES = {0: "notype", 1: "object", 2: "func", 5: "common", 6: "tls", 10: "ifunc"}  # all others are never found (ELF-28)
-BINDINGS: dict[int, Binding] = {1: "global", 2: "weak", 10: "unique"}
+STB_GNU_UNIQUE = 10  # whatever EI_OSABI says: do_lookup_x does not look there
+BINDINGS: dict[int, Binding] = {1: "global", 2: "weak", STB_GNU_UNIQUE: "unique"}
 DEFAULT, INTERNAL, HIDDEN_VISIBILITY, PROTECTED = 0, 1, 2, 3
 
 
@@ -88,12 +91,14 @@ class SymbolTable:
     """The symbols of one file.
 
     Args:
+        name: of the file, for messages.
         raw: the symbol table, ``count`` entries. versym: one number for each, or None (also when no version table gives
             the numbers a meaning: the loader ignores them then).
         relocations: distinct r_info words of the symbolic relocations, in file order.
-        string_room: bytes of the string table; ``fetch``: reads it.
+        fetch: reads the string table.
     """
 
+    name: str
     layout: Layout
     machine: int
     raw: bytes
@@ -118,7 +123,8 @@ class SymbolTable:
     def strings(self) -> bytes:
         """The string table; read when first needed. Raises ``OSError`` when the medium fails then."""
         if self._strings is None:
-            self._strings = self.fetch()
+            data = self.fetch()
+            self._strings = data if data.endswith(b"\0") else data + b"\0"
         return self._strings
 
     def row(self, index: int) -> tuple[int, int, int, int, int, int]:
@@ -141,8 +147,7 @@ class SymbolTable:
 
     def text(self, offset: int) -> bytes:
         strings = self.strings
-        end = strings.find(b"\0", offset)
-        return strings[offset : end if end >= 0 else len(strings)]
+        return strings[offset : strings.index(b"\0", offset)]
 
     def _version(self, index: int) -> tuple[int, VersionName | None]:
         """(DT_VERSYM number, name it stands for)"""
@@ -193,36 +198,40 @@ class SymbolTable:
         """What the loader finds under a name: bloom filter, bucket, chain, then the name itself."""
         if self.hash is None:
             return ()
-        out: tuple[Definition, ...] = ()
+        out: list[Definition] = []
+        strings, wanted = self.strings, name + b"\0"
         for index in self.hash.find(name):
-            (offset,) = struct.unpack_from(self.layout.end + "I", self.raw, index * self.layout.sym.size)
-            if self.strings.startswith(name, offset) and self.strings[offset + len(name) : offset + len(name) + 1] in (
-                b"\0",
-                b"",
-            ):
-                found = self.definition(index)
+            row = self.row(index)
+            if strings.startswith(wanted, row[0]):
+                found = self.definition(index, row)
                 if found is not None:
-                    out += (found,)
-        return out
+                    out.append(found)
+        return tuple(out)
 
     def definitions(self) -> Iterator[tuple[bytes, Definition]]:
-        """All of them with their names, in table order."""
+        """All of them with their names, in the order the loader meets them."""
         if self.hash is None:
             return
-        span = self.hash.indexes()
-        for index, row in zip(span, self.rows(span.start, span.stop), strict=True):
+        indexes = self.hash.indexes()
+        if isinstance(indexes, range):
+            rows = self.rows(indexes.start, indexes.stop)
+        else:
+            rows = map(self.row, indexes)
+        names = _Budget(self)
+        for index, row in zip(indexes, rows, strict=True):
             found = self.definition(index, row)
             if found is not None:
-                yield self.text(row[0]), found
+                yield names.text(row[0]), found
 
     def has_unique(self) -> bool:
         """Whether a look-up can find an STB_GNU_UNIQUE symbol here (ELF-30)."""
         if self.hash is None:
             return False
         size, at = self.layout.sym.size, 4 if self.layout.elf_class == 64 else 12
-        span = self.hash.indexes()
-        infos = self.raw[span.start * size + at : span.stop * size : size]
-        return any(i >> 4 == 10 for i in set(infos))
+        infos = self.raw[at::size]
+        if not any(i >> 4 == STB_GNU_UNIQUE for i in set(infos)):
+            return False
+        return any(infos[i] >> 4 == STB_GNU_UNIQUE and self.definition(i) for i in self.hash.indexes())
 
     # -- references ------------------------------------------------------------
 
@@ -259,6 +268,7 @@ class SymbolTable:
 
     def _walk_relocations(self) -> Iterator[Reference]:
         seen: set[tuple[int, ReferenceKind]] = set()
+        names = _Budget(self)
         for info in self.relocations:
             index, rtype = self._split(info)
             kind = self.kind_of(rtype) if index else None
@@ -270,7 +280,7 @@ class SymbolTable:
                 continue  # bound inside without a look-up (resolve_map)
             named = self._version(index)[1]
             yield Reference(
-                self.text(offset),
+                names.text(offset),
                 named.name if named and named.name else None,
                 bool(named and named.hidden),
                 named.file if named else None,
@@ -288,14 +298,32 @@ class SymbolTable:
             if self.layout.elf_class == 64
             else (memoryview(self.raw).cast("H")[7::8])
         )
+        names = _Budget(self)
         for index in [i for i, s in enumerate(shndx.tolist()) if s == SHN_UNDEF]:
             offset, info, other, _, _, _ = self.row(index)
             if info >> 4 not in BINDINGS or other & 3 in (INTERNAL, HIDDEN_VISIBILITY):
                 continue
-            name = self.text(offset)
+            name = names.text(offset)
             if name:
                 _, named = self._version(index)
                 yield Undefined(name, named.name if named else None, named.file if named else None, info >> 4 == 2)
+
+
+class _Budget:
+    """Names of one walk over a table. Linkers let names share their ends, but not without bound: a file whose names add
+    up to many times its string table is made to exhaust memory."""
+
+    def __init__(self, table: SymbolTable) -> None:
+        self._table = table
+        self._left = len(table.strings) * NAME_SHARING + (1 << 20)
+
+    def text(self, offset: int) -> bytes:
+        """The string at an offset. Raises ``BinaryError``."""
+        name = self._table.text(offset)
+        self._left -= len(name)
+        if self._left < 0:
+            raise BinaryError(self._table.name, "has symbol names that overlap without end")
+        return name
 
 
 class Exports(Mapping[bytes, tuple[Definition, ...]]):
@@ -343,9 +371,8 @@ class Exports(Mapping[bytes, tuple[Definition, ...]]):
 
     def _all(self) -> dict[bytes, tuple[Definition, ...]]:
         if self._whole is None:
-            whole: dict[bytes, tuple[Definition, ...]] = {}
+            whole: dict[bytes, list[Definition]] = {}
             for name, found in self._table.definitions():
-                # Several versions of one name: in the order of the hash chain, which need not be that of the table.
-                whole[name] = (found,) if name not in whole else self.find(name)
-            self._whole = whole
+                whole.setdefault(name, []).append(found)
+            self._whole = {name: tuple(found) for name, found in whole.items()}
         return self._whole
