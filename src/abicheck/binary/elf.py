@@ -33,7 +33,7 @@ from abicheck.binary.elf_slice import (
     DF_TEXTREL,
     ElfSlice,
 )
-from abicheck.binary.elf_symbols import NAME_SHARING, Definition, Exports, Reference, SymbolTable
+from abicheck.binary.elf_symbols import NAME_SHARING, Definition, Exports, Reference, SymbolTable, split_info
 from abicheck.binary.elf_versions import (
     DT_VERDEF,
     DT_VERNEED,
@@ -241,8 +241,7 @@ def _symbols(
             table = read_gnu_hash(image, tags[GNU_HASH])
         elif HASH in tags:
             table = read_sysv_hash(image, tags[HASH])
-    shift = 32 if layout.elf_class == 64 else 8
-    named = max((info >> shift for info in relocations), default=0)
+    named = max((split_info(info, layout, image.machine)[0] for info in relocations), default=0)
     count = max(_count(image, tags, table), named + 1) if SYMTAB in tags and STRTAB in tags else 0
     raw = image.table(tags[SYMTAB], count * layout.sym.size, "symbol table") if count else b""
     if not count and named:

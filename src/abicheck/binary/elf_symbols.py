@@ -8,7 +8,6 @@ them. Source of the rules: glibc 04e750e7 ``elf/dl-lookup.c`` (``check_match``, 
 from __future__ import annotations
 
 import bisect
-import struct
 from array import array
 from collections.abc import Callable, ItemsView, Iterator, Mapping, ValuesView
 from dataclasses import dataclass, field
@@ -75,6 +74,15 @@ class Reference(NamedTuple):
     kind: ReferenceKind
     defined_here: bool
     protected: bool
+
+
+def split_info(info: int, layout: Layout, machine: int) -> tuple[int, int]:
+    """(symbol index, type) of an r_info word."""
+    if layout.elf_class == 32:
+        return info >> 8, info & 0xFF
+    if machine == EM_MIPS and layout.little:
+        return info & 0xFFFFFFFF, info >> 56  # this one ABI stores r_info as separate fields
+    return info >> 32, info & 0xFFFFFFFF
 
 
 class Undefined(NamedTuple):
@@ -241,17 +249,9 @@ class SymbolTable:
             self._references = tuple(self._walk_relocations())
         return self._references
 
-    def _split(self, info: int) -> tuple[int, int]:
-        """(symbol index, type) of an r_info word."""
-        if self.layout.elf_class == 32:
-            return info >> 8, info & 0xFF
-        if self.machine == EM_MIPS and self.layout.little:
-            return info & 0xFFFFFFFF, info >> 56  # this one ABI stores r_info as separate fields
-        return info >> 32, info & 0xFFFFFFFF
-
     def relocation_types(self) -> frozenset[int]:
         """Types of all relocations but the leading relative ones, symbolic or not."""
-        return frozenset(self._split(info)[1] for info in self.relocations)
+        return frozenset(split_info(info, self.layout, self.machine)[1] for info in self.relocations)
 
     def kind_of(self, rtype: int) -> ReferenceKind | None:
         """How a relocation type looks its symbol up; None when it does not. Unknown machines: always as data."""
@@ -270,7 +270,7 @@ class SymbolTable:
         seen: set[tuple[int, ReferenceKind]] = set()
         names = _Budget(self)
         for info in self.relocations:
-            index, rtype = self._split(info)
+            index, rtype = split_info(info, self.layout, self.machine)
             kind = self.kind_of(rtype) if index else None
             if kind is None or (index, kind) in seen:
                 continue
