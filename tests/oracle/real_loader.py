@@ -328,7 +328,11 @@ def run_python(
             raise
         log = _log_of(Path(scratch), process.pid)
         run = parse_log(log, executable) if log else RealRun()
-        run.status, run.stdout, run.stderr = process.returncode, out.decode(errors="replace"), err.decode(errors="replace")
+        run.status, run.stdout, run.stderr = (
+            process.returncode,
+            out.decode(errors="replace"),
+            err.decode(errors="replace"),
+        )
         if process.returncode < 0:
             run.signal = signal.Signals(-process.returncode).name
         if results.exists():

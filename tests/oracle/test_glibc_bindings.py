@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from tests.conda_side import MakePrefix, Wheels
 from tests.oracle.comparison import Comparison, compare, simulate, summary_of
 from tests.oracle.real_loader import RealRun, run_python
