@@ -1,6 +1,6 @@
 """The loader facts a prediction rests on, one small generator each: build, then say what must happen.
 
-Every variant is run by glibc and by the simulation (test_facts.py). ``y`` is provided, ``x`` uses it.
+Every variant is run by glibc and by the simulation (test_facts.py). Facts that zig's linker cannot build need gcc. ``y`` is provided, ``x`` uses it.
 """
 
 from __future__ import annotations
@@ -178,7 +178,7 @@ def both_tags(b: Bench) -> Iterator[Variant]:
 # -- scope
 
 
-@fact("a need list is searched breadth-first: x -> [b -> d, c] takes c before d", "ELF-21")
+@fact("a need list is searched breadth-first: x -> [b -> d, c] takes c before d", "ELF-21", "gcc")
 def breadth_first(b: Bench) -> Iterator[Variant]:
     b.lib("a/libd.so.1", G, soname="libd.so.1")
     source = "int g(void); int b(void) { return g(); }"
@@ -216,7 +216,7 @@ def local_hides(b: Bench) -> Iterator[Variant]:
     yield Variant(["a/liby.so.1:global", "a/libx.so"], binds={("a/libx.so", "g"): "a/liby.so.1"})
 
 
-@fact("RTLD_GLOBAL covers the needs of what is opened, and wins over a wheel's own library", "ELF-20, ELF-21")
+@fact("RTLD_GLOBAL covers the needs of what is opened, and wins over a wheel's own library", "ELF-20, ELF-21", "gcc")
 def global_wins(b: Bench) -> Iterator[Variant]:
     b.lib("c/libold.so.1", G, soname="libold.so.1")
     b.lib("c/libroot.so", "int r;", needed=["c/libold.so.1"], rpath="$ORIGIN")
@@ -263,6 +263,7 @@ def preload(b: Bench) -> Iterator[Variant]:
 @fact(
     "DT_SYMBOLIC binds to itself first; -Bsymbolic-functions, protected and hidden leave nothing to bind",
     "ELF-25, ELF-27",
+    "gcc",
 )
 def symbolic(b: Bench) -> Iterator[Variant]:
     b.lib("c/libg.so.1", G, soname="libg.so.1")
@@ -331,7 +332,7 @@ def version_missing(b: Bench) -> Iterator[Variant]:
     yield Variant(["a/libx.so"], errors=["c/liby.so.1: version `V2' not found (required by "])
 
 
-@fact("a provider without versions serves a versioned need, silently", "ELF-39")
+@fact("a provider without versions serves a versioned need, silently", "ELF-39", "gcc")
 def provider_without_versions(b: Bench) -> Iterator[Variant]:
     _y(b, "b", version_script="V1 { global: y; };")
     _y(b, "c")
@@ -388,7 +389,7 @@ def symbol_missing_in_version(b: Bench) -> Iterator[Variant]:
 # -- memory, and what a failure leaves behind
 
 
-@fact("initial-exec TLS of a late library must fit into a small rest", "ELF-45", "x86_64")
+@fact("initial-exec TLS of a late library must fit into a small rest", "ELF-45", "x86_64", "gcc")
 def static_tls(b: Bench) -> Iterator[Variant]:
     for size in (1024, 4096):
         keyword = '__attribute__((tls_model("initial-exec"))) __thread'
