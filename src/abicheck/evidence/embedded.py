@@ -1,0 +1,55 @@
+"""Runtimes inside a file: linked in statically and named by nothing, and the versions that banners give.
+
+``knowledge/runtimes.toml`` says which texts prove that a runtime's code is there (its own messages, which its users do
+not contain) and where its version stands.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+from abicheck.binary.source import ByteSource
+from abicheck.evidence.scan import Around, Pattern, scan
+from abicheck.knowledge.runtimes import Member, families, member
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Embedded:
+    """A runtime whose code is in a file. ``proof`` is the text that only that runtime contains."""
+
+    family: str
+    member: str
+    proof: str
+    version: str = ""
+
+
+@cache
+def _proofs() -> dict[str, Pattern]:
+    """Scan names are "family/member/index of the proof"."""
+    return {
+        f"{f.name}/{m.name}/{n}": proof for f in families() for m in f.members for n, proof in enumerate(m.inner)
+    }
+
+
+def embedded(source: ByteSource) -> tuple[Embedded, ...]:
+    """Runtimes whose code is in a file, sorted, each once, with version where a banner gives it. Raises ``OSError``."""
+    hits = scan(source, _proofs())
+    proofs: dict[tuple[str, str], str] = {}
+    for name, texts in hits.items():
+        family, which, _ = name.split("/")
+        proofs.setdefault((family, which), texts[0].decode("utf-8", "replace").strip("\0\n "))
+    return tuple(
+        sorted(
+            Embedded(family, which, proof, banner_version(source, member(family, which)))
+            for (family, which), proof in proofs.items()
+        )
+    )
+
+
+def banner_version(source: ByteSource, runtime: Member) -> str:
+    """The version a runtime's own banner gives in this file, '' when there is none. Raises ``OSError``."""
+    if runtime.banner is None:
+        return ""
+    texts = scan(source, {"banner": Around(runtime.anchor, runtime.banner)}, limit=8).get("banner", ())
+    return texts[0].decode("ascii", "replace") if texts else ""

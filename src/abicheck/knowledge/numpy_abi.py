@@ -1,0 +1,71 @@
+"""NumPy's C-ABI by release (``numpy_abi.toml``, PY-16): feature numbers and object sizes.
+
+Versions are release tuples: (1, 26), (2, 0). What is later than the table knows is never guessed downwards.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+Release = tuple[int, int]
+
+
+@cache
+def _table() -> dict[str, Any]:
+    return tomllib.loads(files("abicheck.knowledge").joinpath("numpy_abi.toml").read_text("utf-8"))
+
+
+def release(version: str) -> Release | None:
+    """Major and minor number of a version text, None when it has none."""
+    m = re.match(r"(\d+)\.(\d+)", version)
+    return (int(m[1]), int(m[2])) if m else None
+
+
+def feature_level(numpy: Release) -> int | None:
+    """The C-API feature number that this NumPy reports; None for releases older than the table.
+
+    For releases newer than the table the newest known number is a lower bound, which is what comparing needs: an
+    extension that asks for no more than it is accepted.
+    """
+    return _at(_table()["levels"], numpy)
+
+
+def known(numpy: Release) -> bool:
+    """Whether the table covers this release (later ones may offer more than :func:`feature_level` says)."""
+    newest = release(_table()["newest"])
+    assert newest is not None
+    return numpy <= newest
+
+
+def first_with_level(level: int) -> str | None:
+    """The first NumPy release whose feature number is at least ``level``; None when the table knows none."""
+    for version, number in _table()["levels"]:
+        if number >= level:
+            return str(version)
+    return None
+
+
+def ndarray_size(numpy: Release) -> int | None:
+    """Bytes of a ``numpy.ndarray`` object of this release on 64-bit machines."""
+    return _at(_table()["ndarray"], numpy)
+
+
+def first_with_ndarray_size(size: int) -> str | None:
+    """The first release whose ``numpy.ndarray`` has at least ``size`` bytes."""
+    for version, bytes_ in _table()["ndarray"]:
+        if bytes_ >= size:
+            return str(version)
+    return None
+
+
+def _at(rows: list[list[Any]], numpy: Release) -> int | None:
+    out = None
+    for version, value in rows:
+        first = release(version)
+        if first is not None and first <= numpy:
+            out = int(value)
+    return out
