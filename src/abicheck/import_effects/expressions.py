@@ -1,0 +1,580 @@
+# ruff: noqa: ARG001 (all handlers of one table have one signature)
+"""Evaluating expressions, as far as their values are known; calls on the way are made (see ``calls``)."""
+
+from __future__ import annotations
+
+import builtins
+import operator
+import posixpath
+from collections.abc import Callable
+from typing import Any
+
+from abicheck.import_effects import tree as t
+from abicheck.import_effects.core import Core, Frame, Raised
+from abicheck.import_effects.importing import Importing
+from abicheck.import_effects.values import (
+    LAZY,
+    THING,
+    UNKNOWN,
+    BoundValue,
+    ClassValue,
+    FunctionValue,
+    InstanceValue,
+    LambdaValue,
+    Method,
+    ModuleValue,
+    NamespaceValue,
+    PathValue,
+    Symbol,
+    Thunk,
+    Value,
+    as_path,
+    is_plain,
+    truth,
+)
+
+MAX_TEXT = 100_000  # characters of a computed string
+_BUILTINS = frozenset(dir(builtins))
+_OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
+    "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv, "//": operator.floordiv,
+    "%": operator.mod, "|": operator.or_, "&": operator.and_, "^": operator.xor, "<<": operator.lshift,
+    ">>": operator.rshift,
+}  # fmt: skip
+_COMPARES: dict[str, Callable[[Any, Any], Any]] = {
+    "==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
+}  # fmt: skip
+
+
+class Expressions(Importing, Core):
+    def evaluate(self, frame: Frame, e: t.Expr | None, want: bool = False) -> Value:
+        """The value of ``e``. Without ``want`` calls that load nothing are left out (their value is ``LAZY``)."""
+        if e is None:
+            return None
+        self.steps += 1
+        if self.steps > self.limit:
+            return UNKNOWN
+        kind = type(e)
+        if kind is t.Const:
+            return e.value  # type: ignore[union-attr]
+        if kind is t.Name:
+            return self.lookup(frame, e.id, want)  # type: ignore[union-attr]
+        return _EVALUATORS[kind](self, frame, e, want)
+
+    def store(self, frame: Frame, e: t.Expr) -> Value:
+        """``e`` evaluated for its effects; a value nobody asked for yet becomes a :class:`Thunk`."""
+        value = self.evaluate(frame, e)
+        return Thunk(e, frame) if value is LAZY else value
+
+    def force(self, value: Value) -> Value:
+        if not isinstance(value, Thunk):
+            return value
+        frame = value.frame
+        assert isinstance(frame, Frame)
+        if self.depth > 30:
+            return UNKNOWN
+        muted, self.muted, line, sure = self.muted, True, frame.line, self.sure
+        self.depth += 1
+        try:
+            with self.limited():
+                return self.evaluate(frame, value.expression, True)
+        except Raised:
+            return UNKNOWN
+        finally:
+            self.muted, frame.line, self.sure = muted, line, sure
+            self.depth -= 1
+
+    def lookup(self, frame: Frame, name: str, want: bool) -> Value:
+        for names in (frame.names, *reversed(frame.scopes), frame.module.env):
+            if name in names:
+                value = names[name]
+                if want and isinstance(value, Thunk):
+                    value = names[name] = self.force(value)
+                return value
+        if name in _BUILTINS:
+            if name == "__debug__":
+                return True
+            if name == "WindowsError" and self.target.system != "win":
+                return self.fail("NameError", UNKNOWN)
+            return Symbol("builtins." + name)
+        if (
+            frame.kind == "module"
+            and frame.module.complete
+            and any(
+                module == frame.module.name and any("NameError" in h.types for h in handlers)
+                for handlers, module in self.guards
+            )
+        ):
+            raise Raised("NameError")
+        return UNKNOWN
+
+    # -- attributes ------------------------------------------------------------
+
+    def attribute(self, frame: Frame, owner: Value, name: str, want: bool = False) -> Value:
+        owner = self.force(owner) if want else owner
+        if isinstance(owner, ModuleValue):
+            return self._module_attribute(frame, owner, name, want)
+        if isinstance(owner, Symbol):
+            dotted = f"{owner.name}.{name}"
+            if self.target.missing(dotted):
+                return self.fail("AttributeError", UNKNOWN)
+            if dotted in self.target.constants:
+                return self.target.constants[dotted]
+            return Symbol(dotted)
+        if isinstance(owner, InstanceValue):
+            if name in owner.attributes:
+                return self.force(owner.attributes[name]) if want else owner.attributes[name]
+            found = self.class_member(owner.cls, name)
+            if isinstance(found, FunctionValue):
+                if found.kind == "property":
+                    return self.call(frame, found, [owner], {}, want)
+                return found if found.kind == "static" else BoundValue(found, owner)
+            if found is UNKNOWN and name == "dlopen":
+                return Method(owner, name)
+            return found
+        if isinstance(owner, ClassValue):
+            if name == "__name__":
+                return owner.name
+            found = self.class_member(owner, name)
+            return BoundValue(found, owner) if isinstance(found, FunctionValue) and found.kind == "class" else found
+        if isinstance(owner, PathValue):
+            return _path_attribute(owner, name)
+        if isinstance(owner, FunctionValue) and name in ("__name__", "__qualname__"):
+            return owner.definition.name
+        if owner is LAZY or isinstance(owner, Thunk):
+            return LAZY
+        return Method(owner, name)
+
+    def _module_attribute(self, frame: Frame, owner: ModuleValue, name: str, want: bool) -> Value:
+        module = self.modules.get(owner.name)
+        if owner.name == "os" and name == "path":
+            return ModuleValue("os.path")
+        found = self.known(owner.name, name)
+        if found is not None:
+            return found
+        if owner.name == "os.path":
+            return Symbol("os.path." + name)
+        if module is None:
+            return UNKNOWN
+        names = module.env if module.state in ("done", "running", "maybe") else self.names_of(module)
+        if name in names:
+            value = names[name]
+            if want and isinstance(value, Thunk):
+                value = names[name] = self.force(value)
+            return value
+        hook = names.get("__getattr__")
+        if isinstance(hook, FunctionValue) and not name.startswith("__"):
+            # A lazy package loads its submodule now.
+            try:
+                value = self.call(frame, hook, [name], {}, True)
+            except Raised:
+                return UNKNOWN
+            if value is UNKNOWN and f"{owner.name}.{name}" in self.modules:
+                return ModuleValue(f"{owner.name}.{name}")
+            return value
+        return UNKNOWN if module.spec.kind == "source" else Symbol(f"{owner.name}.{name}")
+
+    def class_member(self, cls: ClassValue, name: str) -> Value:
+        """A name of a class or, in order, of its bases."""
+        if name in cls.names:
+            return self.force(cls.names[name])
+        for base in cls.bases:
+            base = self.force(base)
+            if isinstance(base, ClassValue):
+                found = self.class_member(base, name)
+                if found is not UNKNOWN:
+                    return found
+        return UNKNOWN
+
+    # -- operations ------------------------------------------------------------
+
+    def item(self, owner: Value, index: Value) -> Value:
+        """``owner[index]``. Raises :class:`Raised` (KeyError, IndexError) when there certainly is no such item."""
+        if owner == Symbol("os.environ"):
+            if isinstance(index, str) and index not in self.environ:
+                return self.fail("KeyError", UNKNOWN)
+            return self.environ.get(index, UNKNOWN) if isinstance(index, str) else UNKNOWN
+        if owner == Symbol("sys.modules"):
+            if isinstance(index, str) and self.is_loaded(index):
+                return ModuleValue(index)
+            return UNKNOWN
+        if isinstance(owner, NamespaceValue):
+            module = self.modules.get(owner.module)
+            return module.env.get(index, UNKNOWN) if module and isinstance(index, str) else UNKNOWN
+        if isinstance(owner, dict):
+            if not is_plain(index) or isinstance(index, list | dict | set):
+                return UNKNOWN
+            if index not in owner:
+                return self.fail("KeyError", UNKNOWN)
+            return owner[index]
+        if isinstance(owner, list | tuple | str) and isinstance(index, int | slice):
+            try:
+                return owner[index]
+            except IndexError:
+                return self.fail("IndexError", UNKNOWN)
+        return UNKNOWN
+
+    def is_loaded(self, name: str) -> bool:
+        module = self.modules.get(name)
+        return module is not None and module.state != "new"
+
+    def operate(self, op: str, left: Value, right: Value) -> Value:
+        if op == "/" and isinstance(left, PathValue):
+            text = as_path(right)
+            return PathValue(posixpath.normpath(posixpath.join(left.path, text))) if text is not None else UNKNOWN
+        if op == "/" and isinstance(right, PathValue) and isinstance(left, str):
+            return PathValue(posixpath.join(left, right.path))
+        if op == "+=" and isinstance(left, list):
+            items = self.iterate(right)
+            if items is None:
+                return UNKNOWN
+            left.extend(items)
+            return left
+        if op == "+" and isinstance(left, list | tuple) and isinstance(right, type(left)):
+            return left + right  # type: ignore[operator]
+        if not (is_plain(left) and is_plain(right)) or op == "**" or op not in (*_OPERATIONS, "+="):
+            return UNKNOWN
+        if op == "*" and not (isinstance(left, int | float) and isinstance(right, int | float)):
+            size = (len(left) if isinstance(left, str | list | tuple) else 1) * (right if isinstance(right, int) else 1)
+            if not isinstance(right, int) or size > MAX_TEXT:
+                return UNKNOWN
+        if op == "<<" and (not isinstance(right, int) or right > 64):
+            return UNKNOWN
+        try:
+            return _OPERATIONS["+" if op == "+=" else op](left, right)
+        except (TypeError, ValueError, ArithmeticError, KeyError):
+            return UNKNOWN
+
+    def compare(self, op: str, left: Value, right: Value) -> Value:
+        if op in ("is", "is not"):
+            same = _identical(left, right)
+            return UNKNOWN if same is None else same == (op == "is")
+        if op in ("in", "not in"):
+            inside = self.contains(right, left)
+            return UNKNOWN if inside is None else inside == (op == "in")
+        if isinstance(left, PathValue) and isinstance(right, PathValue):
+            left, right = left.path, right.path
+        if op in ("==", "!=") and ((left is THING and right is None) or (right is THING and left is None)):
+            return op == "!="
+        if is_plain(left) and is_plain(right):
+            try:
+                return bool(_COMPARES[op](left, right))
+            except TypeError:
+                return UNKNOWN
+        return UNKNOWN
+
+    def contains(self, owner: Value, item: Value) -> bool | None:
+        if isinstance(item, PathValue):
+            item = item.path
+        if not is_plain(item):
+            return None
+        if owner == Symbol("os.environ"):
+            return item in self.environ
+        if owner == Symbol("sys.modules"):
+            return self.is_loaded(item) if isinstance(item, str) else None
+        if owner == Symbol("sys.builtin_module_names") and self.context.builtins is not None:
+            return item in self.context.builtins
+        if isinstance(owner, NamespaceValue):
+            module = self.modules.get(owner.module)
+            return True if module and item in module.env else None
+        if isinstance(owner, str):
+            return item in owner if isinstance(item, str) else None
+        if isinstance(owner, dict):
+            return item in owner if is_plain(list(owner)) else None
+        if isinstance(owner, list | tuple | set):
+            if item in owner:
+                return True
+            return False if is_plain(list(owner)) else None
+        return None
+
+    def assign(self, frame: Frame, target: t.Expr, value: Value) -> None:
+        """Bind a value to a target: a name, a pattern, an attribute or an item."""
+        if isinstance(target, t.Name):
+            self.bind(frame, target.id, value)
+        elif isinstance(target, t.Sequence):
+            items = self.iterate(self.force(value))
+            if (
+                items is not None
+                and len(items) == len(target.items)
+                and not any(isinstance(x, t.Star) for x in target.items)
+            ):
+                for part, item in zip(target.items, items, strict=True):
+                    self.assign(frame, part, item)
+            else:
+                for part in target.items:
+                    self.assign(frame, part.value if isinstance(part, t.Star) else part, UNKNOWN)
+        elif isinstance(target, t.Attr):
+            owner = self.evaluate(frame, target.value, True)
+            if isinstance(owner, InstanceValue):
+                owner.attributes[target.name] = value
+            elif isinstance(owner, ClassValue):
+                owner.names[target.name] = value
+            elif isinstance(owner, ModuleValue) and owner.name in self.modules:
+                self.modules[owner.name].env[target.name] = value
+        elif isinstance(target, t.Item):
+            self.assign_item(
+                frame, self.evaluate(frame, target.value, True), self.evaluate(frame, target.index, True), value
+            )
+
+    def assign_item(self, frame: Frame, owner: Value, index: Value, value: Value) -> None:
+        if owner == Symbol("os.environ"):
+            self.set_environ(frame, index, self.force(value))
+        elif isinstance(owner, NamespaceValue):
+            module = self.modules.get(owner.module)
+            if module and isinstance(index, str):
+                module.env[index] = value
+            elif module:
+                module.complete = False
+        elif isinstance(owner, dict) and isinstance(index, str | int | float | tuple | None) and is_plain(index):
+            owner[index] = value
+        elif isinstance(owner, list) and isinstance(index, int):
+            if -len(owner) <= index < len(owner):
+                owner[index] = value
+
+    def set_environ(self, frame: Frame, name: Value, value: Value) -> None:
+        """``os.environ[name] = value`` or its like."""
+        if not isinstance(name, str):
+            self.emit(frame, "environ", name="", value=None)
+            return
+        text = value if isinstance(value, str) else value.path if isinstance(value, PathValue) else None
+        self.environ[name] = UNKNOWN if text is None or not self.sure else text
+        self.emit(frame, "environ", name=name, value=text)
+
+
+def _identical(left: Value, right: Value) -> bool | None:
+    if left is UNKNOWN or right is UNKNOWN or left is LAZY or right is LAZY:
+        return None
+    if left is None or right is None:
+        return left is right
+    if isinstance(left, bool) or isinstance(right, bool):
+        return left is right if isinstance(left, bool) and isinstance(right, bool) else None
+    if isinstance(left, Symbol | ModuleValue) and type(left) is type(right):
+        return True if left == right else None
+    return None
+
+
+def _path_attribute(owner: PathValue, name: str) -> Value:
+    if name == "parent":
+        return PathValue(posixpath.dirname(owner.path))
+    if name == "name":
+        return posixpath.basename(owner.path)
+    if name == "stem":
+        return posixpath.splitext(posixpath.basename(owner.path))[0]
+    if name == "suffix":
+        return posixpath.splitext(owner.path)[1]
+    if name == "parts":
+        return tuple(p for p in owner.path.split("/") if p)
+    if name == "parents":
+        out, at = [], owner.path
+        while at not in ("/", "", "."):
+            at = posixpath.dirname(at)
+            out.append(PathValue(at))
+        return out
+    return Method(owner, name)
+
+
+# -- one function per kind of expression ---------------------------------------
+
+
+def _attr(m: Expressions, frame: Frame, e: t.Attr, want: bool) -> Value:
+    owner = m.evaluate(frame, e.value, want)
+    return LAZY if owner is LAZY else m.attribute(frame, owner, e.name, want)
+
+
+def _item(m: Expressions, frame: Frame, e: t.Item, want: bool) -> Value:
+    owner, index = m.evaluate(frame, e.value, want), m.evaluate(frame, e.index, want)
+    if LAZY in (owner, index) or isinstance(owner, Thunk) or isinstance(index, Thunk):
+        return LAZY
+    return m.item(owner, index)
+
+
+def _span(m: Expressions, frame: Frame, e: t.Span, want: bool) -> Value:
+    ends = [m.evaluate(frame, x, want) for x in (e.low, e.high, e.step)]
+    return slice(*ends) if all(x is None or isinstance(x, int) for x in ends) else UNKNOWN
+
+
+def _binary(m: Expressions, frame: Frame, e: t.Binary, want: bool) -> Value:
+    left, right = m.evaluate(frame, e.left, want), m.evaluate(frame, e.right, want)
+    if LAZY in (left, right) or isinstance(left, Thunk) or isinstance(right, Thunk):
+        return LAZY
+    return m.operate(e.op, left, right)
+
+
+def _compare(m: Expressions, frame: Frame, e: t.Compare, want: bool) -> Value:
+    left = m.evaluate(frame, e.left, True)
+    result: Value = True
+    for op, right_e in zip(e.ops, e.rights, strict=True):
+        right = m.evaluate(frame, right_e, True)
+        step = m.compare(op, left, right)
+        if step is False:
+            return False
+        if step is not True:
+            result = UNKNOWN
+        left = right
+    return result
+
+
+def _logic(m: Expressions, frame: Frame, e: t.Logic, want: bool) -> Value:
+    stop = e.op == "or"
+    doubtful = False
+    value: Value = UNKNOWN
+    for i, part in enumerate(e.values):
+        last = i == len(e.values) - 1
+        # What decides whether the next part runs must be known.
+        if doubtful:
+            with m.unsure():
+                value = m.evaluate(frame, part, want or not last)
+        else:
+            value = m.evaluate(frame, part, want or not last)
+        if last:
+            break
+        known = truth(value)
+        if known is stop:
+            return UNKNOWN if doubtful and not (isinstance(value, bool)) else value
+        if known is None:
+            doubtful = True
+    if doubtful:
+        return value if truth(value) is stop and isinstance(value, bool) else UNKNOWN
+    return value
+
+
+def _unary(m: Expressions, frame: Frame, e: t.Unary, want: bool) -> Value:
+    value = m.evaluate(frame, e.value, True)
+    if e.op == "not":
+        known = truth(value)
+        return UNKNOWN if known is None else not known
+    if isinstance(value, int | float):
+        return -value if e.op == "-" else ~value if e.op == "~" and isinstance(value, int) else value
+    return UNKNOWN
+
+
+def _either(m: Expressions, frame: Frame, e: t.Either, want: bool) -> Value:
+    known = truth(m.evaluate(frame, e.test, True))
+    if known is not None:
+        return m.evaluate(frame, e.yes if known else e.no, want)
+    with m.unsure():
+        yes, no = m.evaluate(frame, e.yes, want), m.evaluate(frame, e.no, want)
+    return yes if is_plain(yes) and is_plain(no) and yes == no else UNKNOWN
+
+
+def _sequence(m: Expressions, frame: Frame, e: t.Sequence, want: bool) -> Value:
+    out: list[Value] = []
+    for part in e.items:
+        if isinstance(part, t.Star):
+            more = m.iterate(m.evaluate(frame, part.value, True))
+            if more is None:
+                return UNKNOWN
+            out.extend(more)
+        else:
+            out.append(m.evaluate(frame, part, True) if want else m.store(frame, part))
+    if e.kind == "tuple":
+        return tuple(out)
+    if e.kind == "set":
+        return set(out) if is_plain(out) and all(not isinstance(x, list | dict | set) for x in out) else UNKNOWN
+    return out
+
+
+def _mapping(m: Expressions, frame: Frame, e: t.Mapping, want: bool) -> Value:
+    out: dict[Value, Value] = {}
+    known = True
+    for key_e, value_e in zip(e.keys, e.values, strict=True):
+        value = m.evaluate(frame, value_e, True) if want else m.store(frame, value_e)
+        if key_e is None:
+            value = m.force(value)
+            known = known and isinstance(value, dict)
+            out |= value if isinstance(value, dict) else {}
+            continue
+        key = m.evaluate(frame, key_e, True)
+        if isinstance(key, str | int | float | bool | None) or (isinstance(key, tuple) and is_plain(key)):
+            try:
+                out[key] = value
+            except TypeError:
+                known = False
+        else:
+            known = False
+    return out if known else UNKNOWN
+
+
+def _text(m: Expressions, frame: Frame, e: t.Text, want: bool) -> Value:
+    parts = [m.evaluate(frame, p, True) for p in e.parts]
+    if all(isinstance(p, str | int | PathValue) for p in parts):
+        return "".join(p.path if isinstance(p, PathValue) else str(p) for p in parts)
+    return UNKNOWN
+
+
+def _comprehension(m: Expressions, frame: Frame, e: t.Comprehension, want: bool) -> Value:
+    inner = Frame(frame.module, dict(frame.names), frame.scopes, "function", line=frame.line)
+    out: list[Value] = []
+    if not _walk(m, inner, e, 0, out):
+        return UNKNOWN
+    if e.kind == "dict":
+        pairs = {p[0]: p[1] for p in out if isinstance(p, tuple) and isinstance(p[0], str | int | tuple)}
+        return pairs if len(pairs) == len(out) and is_plain(list(pairs)) else UNKNOWN
+    if e.kind == "set":
+        return (
+            set(out) if is_plain(out) and all(isinstance(x, str | int | float | bool | None) for x in out) else UNKNOWN
+        )
+    return out
+
+
+def _walk(m: Expressions, frame: Frame, e: t.Comprehension, level: int, out: list[Value]) -> bool:
+    """Run the loops of a comprehension from ``level`` on; False when what it gives cannot be told."""
+    if level == len(e.loops):
+        element = m.evaluate(frame, e.element, True)
+        out.append((element, m.evaluate(frame, e.value, True)) if e.kind == "dict" else element)
+        return True
+    loop = e.loops[level]
+    items = m.iterate(m.evaluate(frame, loop.source, True))
+    if items is None:
+        with m.unsure():
+            m.assign(frame, loop.target, UNKNOWN)
+            for test in loop.tests:
+                m.evaluate(frame, test, True)
+            _walk(m, frame, e, level + 1, [])
+        return False
+    known = True
+    for item in items:
+        m.assign(frame, loop.target, item)
+        passed = [truth(m.evaluate(frame, test, True)) for test in loop.tests]
+        if False in passed:
+            continue
+        if None in passed:
+            with m.unsure():
+                _walk(m, frame, e, level + 1, [])
+            known = False
+        else:
+            known = _walk(m, frame, e, level + 1, out) and known
+    return known
+
+
+def _lambda(m: Expressions, frame: Frame, e: t.Lambda, want: bool) -> Value:
+    scopes = frame.scopes if frame.kind != "function" else (*frame.scopes, frame.names)
+    return LambdaValue(e, frame.module.name, scopes)
+
+
+def _walrus(m: Expressions, frame: Frame, e: t.Walrus, want: bool) -> Value:
+    value = m.evaluate(frame, e.value, True)
+    m.bind(frame, e.name, value)
+    return value
+
+
+def _opaque(m: Expressions, frame: Frame, e: t.Opaque, want: bool) -> Value:
+    for part in e.parts:
+        m.evaluate(frame, part)
+    return UNKNOWN
+
+
+def _star(m: Expressions, frame: Frame, e: t.Star, want: bool) -> Value:
+    m.evaluate(frame, e.value)
+    return UNKNOWN
+
+
+def _call(m: Expressions, frame: Frame, e: t.Call, want: bool) -> Value:
+    return m.make_call(frame, e, want)  # type: ignore[attr-defined]
+
+
+_EVALUATORS: dict[type, Callable[[Any, Frame, Any, bool], Value]] = {
+    t.Attr: _attr, t.Item: _item, t.Span: _span, t.Binary: _binary, t.Compare: _compare, t.Logic: _logic,
+    t.Unary: _unary, t.Either: _either, t.Sequence: _sequence, t.Mapping: _mapping, t.Text: _text,
+    t.Comprehension: _comprehension, t.Lambda: _lambda, t.Walrus: _walrus, t.Opaque: _opaque, t.Star: _star,
+    t.Call: _call,
+}  # fmt: skip

@@ -1,0 +1,138 @@
+"""Where Python's import system finds a module: ``sys.path`` order and FileFinder's precedence (PY-7), by the view."""
+
+from __future__ import annotations
+
+import posixpath
+import sys
+from dataclasses import dataclass
+from typing import Literal
+
+from abicheck.import_effects.facts import ImportContext
+
+SpecKind = Literal["source", "extension", "bytecode", "namespace", "builtin"]
+
+# Standard modules that exist on some systems only, and those that need a library at build time and are never built in.
+# Source: docs.python.org/3/py-modindex.html (availability notes) and the names of CPython's Modules/Setup.stdlib.in.
+_WINDOWS_ONLY = frozenset(
+    {"_winapi", "msvcrt", "nt", "winreg", "winsound", "_overlapped", "_wmi", "_msi", "ntsecuritycon"}
+)
+_POSIX_ONLY = frozenset(
+    {"posix", "pwd", "grp", "fcntl", "termios", "resource", "syslog", "readline", "crypt", "_crypt", "spwd", "nis"}
+    | {"_posixsubprocess", "_posixshmem", "_curses", "_curses_panel", "_dbm", "_gdbm", "ossaudiodev"}
+)
+_OSX_ONLY = frozenset({"_scproxy"})
+_NEVER_BUILT_IN = frozenset(
+    {"_tkinter", "_gdbm", "_dbm", "nis", "ossaudiodev", "spwd", "_testcapi", "idlelib", "ensurepip"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A module that was found. ``path`` is its file; ``locations`` its ``__path__`` when it is a package."""
+
+    name: str
+    kind: SpecKind
+    path: str = ""
+    locations: tuple[str, ...] | None = None
+
+
+class Finder:
+    """Finds modules for one context; answers are remembered."""
+
+    def __init__(self, context: ImportContext) -> None:
+        self._view = context.view
+        self._suffixes = (*context.extension_suffixes, ".py", ".pyc")
+        self._extensions = frozenset(context.extension_suffixes)
+        self._found: dict[tuple[str, tuple[str, ...]], Spec | None] = {}
+        self._listings: dict[str, dict[str, str] | None] = {}
+        self.editable: dict[str, str] = {}  # top-level name to the directory or file that stands for it
+        self._builtins = context.builtins
+        self._absent = (
+            _NEVER_BUILT_IN
+            | {
+                "linux": _WINDOWS_ONLY | _OSX_ONLY,
+                "osx": _WINDOWS_ONLY,
+                "win": _POSIX_ONLY | _OSX_ONLY,
+            }[context.system]
+        )
+        self._stdlib = (context.stdlib, context.dynload)
+
+    def find(self, name: str, path: tuple[str, ...]) -> Spec | None:
+        """The module ``name`` on ``path`` (``sys.path``, or the parent's ``__path__``); None: ModuleNotFoundError."""
+        key = (name, path)
+        if key not in self._found:
+            self._found[key] = self._find(name, path)
+        return self._found[key]
+
+    def _find(self, name: str, path: tuple[str, ...]) -> Spec | None:
+        if self._builtins is not None and name in self._builtins:
+            return Spec(name, "builtin")
+        tail = name.rpartition(".")[2]
+        # Built-in modules come before sys.path. Without a list: a standard name without a file is one.
+        if self._builtins is None and "." not in name and name in sys.stdlib_module_names:
+            return (
+                self._on_path(name, tail, self._stdlib)
+                or self._guessed_builtin(name)
+                or self._on_path(name, tail, path)
+            )
+        found = self._on_path(name, tail, path)
+        if (found is None or found.kind == "namespace") and name in self.editable:
+            where, tail = posixpath.split(self.editable[name])
+            return self._on_path(name, posixpath.splitext(tail)[0], (where,)) or found
+        return found
+
+    def _guessed_builtin(self, name: str) -> Spec | None:
+        return None if name in self._absent else Spec(name, "builtin")
+
+    def _on_path(self, name: str, tail: str, path: tuple[str, ...]) -> Spec | None:
+        portions: list[str] = []
+        for directory in path:
+            names = self._names(directory)
+            if names is None:
+                continue
+            base = f"{directory}/{tail}"
+            if names.get(tail) == "dir":
+                inside = self._names(base) or {}
+                for suffix in self._suffixes:
+                    if inside.get("__init__" + suffix) == "file":
+                        return Spec(name, self._kind(suffix), f"{base}/__init__{suffix}", (base,))
+            for suffix in self._suffixes:
+                if names.get(tail + suffix) == "file":
+                    return Spec(name, self._kind(suffix), base + suffix)
+            if names.get(tail) == "dir":
+                portions.append(base)
+        return Spec(name, "namespace", "", tuple(portions)) if portions else None
+
+    def _kind(self, suffix: str) -> SpecKind:
+        return "extension" if suffix in self._extensions else "source" if suffix == ".py" else "bytecode"
+
+    def _names(self, directory: str) -> dict[str, str] | None:
+        """Entries of a directory: name to "file" or "dir" (links followed)."""
+        if directory not in self._listings:
+            self._listings[directory] = self._list(directory)
+        return self._listings[directory]
+
+    def _list(self, directory: str) -> dict[str, str] | None:
+        listing = self._view.listing(directory)
+        if listing is None:
+            return None
+        out = {}
+        for name, entry in listing.items():
+            kind: str = entry.kind
+            if kind == "link":
+                kind = self._view.lookup(f"{directory}/{name}").status
+            out[name] = "file" if kind in ("recorded", "unknown") else kind
+        return out
+
+    def submodules(self, locations: tuple[str, ...]) -> list[str]:
+        """Names of the modules directly inside a package, sorted."""
+        out: set[str] = set()
+        for directory in locations:
+            for name, kind in (self._names(directory) or {}).items():
+                if kind == "dir":
+                    out.add(name)
+                    continue
+                suffix = next((s for s in self._suffixes if name.endswith(s)), None)
+                if suffix is not None:
+                    out.add(name[: -len(suffix)])
+        return sorted(n for n in out if n.isidentifier() and n != "__init__" and n != "__pycache__")

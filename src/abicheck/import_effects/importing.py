@@ -1,0 +1,361 @@
+"""``import`` as Python does it: parents first, each module once, names, then submodules (PY-7, PY-10)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from abicheck.import_effects import tree as t
+from abicheck.import_effects.core import MAX_DEPTH, Core, Frame, Module, Raised
+from abicheck.import_effects.extension_names import names_in
+from abicheck.import_effects.facts import Link
+from abicheck.import_effects.finder import Spec
+from abicheck.import_effects.values import UNKNOWN, FunctionValue, ModuleValue, Symbol, Value
+
+MAX_IMPORT_DEPTH = 400  # modules being imported at one time; Python's own recursion limit comes soon after
+_ANY = (t.Handler((), "", ()),)
+_ALIASES = {"posixpath": "os.path", "ntpath": "os.path"}
+# Ways to give a module names that no statement of it shows.
+_DYNAMIC = ("globals()", "exec(", "setattr(", "vars()", "locals()", "sys.modules[", "__dict__")
+
+
+class Importing(Core):
+    # -- finding and running ---------------------------------------------------
+
+    def import_module(self, name: str) -> Module | None:
+        """Import ``name`` and its parents. Raises :class:`Raised` when it certainly is not there."""
+        if name == "os.path":
+            return self.import_module("posixpath" if self.target.system != "win" else "ntpath")
+        module: Module | None = None
+        dotted = ""
+        for part in name.split("."):
+            dotted = f"{dotted}.{part}" if dotted else part
+            module = self._import_one(dotted, module)
+        return module
+
+    def _import_one(self, name: str, parent: Module | None) -> Module:
+        module = self.modules.get(name)
+        if module is None:
+            spec = self._find(name, parent)
+            if spec is None:
+                raise Raised("ModuleNotFoundError")
+            module = self.modules[name] = Module(name, spec)
+        if self.muted:
+            if module.state == "new":
+                module.state = "given"
+        elif module.state == "new" or (module.state == "maybe" and self.sure):
+            self.run_module(module)
+        if parent is not None and self.modules.get(name) is module:
+            parent.env[name.rpartition(".")[2]] = ModuleValue(name)
+        return module
+
+    def _find(self, name: str, parent: Module | None) -> Spec | None:
+        if parent is None:
+            return self.finder.find(name, tuple(p for p in self.path if isinstance(p, str)))
+        if parent.spec.locations is None:
+            # ``six.moves.urllib``: the parent puts modules that are no files into sys.modules.
+            if parent.spec.kind in ("extension", "builtin") or "sys.modules" in (self.source(parent) or ""):
+                return Spec(name, "builtin")
+            return None
+        path = parent.env.get("__path__")
+        locations = tuple(p for p in path if isinstance(p, str)) if isinstance(path, list) else parent.spec.locations
+        found = self.finder.find(name, locations)
+        if found is None and parent.spec.kind == "source" and "sys.modules[" in (self.source(parent) or ""):
+            return Spec(name, "builtin")
+        return found
+
+    def find_spec(self, name: str) -> Spec | None:
+        """What ``importlib.util.find_spec`` finds: imports the parents, not the module."""
+        parent, _, tail = name.rpartition(".")
+        if name in self.modules:
+            return self.modules[name].spec
+        return self._find(name, self.import_module(parent) if parent else None) if tail else None
+
+    def run_module(self, module: Module) -> None:
+        kind = module.spec.kind
+        if kind == "source":
+            self._run_source(module)
+            return
+        module.state = "done" if self.sure else "maybe"
+        module.complete = kind == "namespace"
+        if kind == "extension":
+            self.load_extension(module)
+        elif kind == "bytecode":
+            name = f"{self.label(module)} is compiled Python without source"
+            self.emit(None, "unknown", name=name, module=module.name)
+
+    def load_extension(self, module: Module) -> None:
+        """The load itself, then (possibly) the modules that its compiled code imports by name."""
+        flags = bool(self.flags & self.target.rtld_global)
+        self.emit(None, "extension", path=module.spec.path, module=module.name, flags_global=flags)
+        if self.muted:
+            return
+        label = self.view.relative(module.spec.path)
+        for name in self.mentioned(module.name, module.spec.path):
+            if name in self.modules and self.modules[name].state != "new":
+                continue
+            with self.linked(Link(module.name, label, 0)), self.unsure(), self.tolerant():
+                try:
+                    self.import_module(name)
+                except Raised:
+                    continue
+
+    def mentioned(self, name: str, path: str) -> list[str]:
+        """Importable modules that an extension's bytes name, in the order they stand there."""
+        key = self.identity(path)
+        names = self.context.memory.names
+        package = name.rpartition(".")[0]
+        if key not in names:
+            try:
+                names[key] = names_in(self.view.open(self.view.lookup(path)), self._siblings(package))
+            except OSError:
+                names[key] = ()
+        out: list[str] = []
+        for text in names[key]:
+            dotted = text if "." in text else f"{package}.{text}"
+            if dotted != name and dotted not in out and self._is_module_file(dotted):
+                out.append(dotted)
+        return out
+
+    def _siblings(self, package: str) -> frozenset[bytes]:
+        """Names of a package's extension modules: compiled code names those without a dot (``from ._x import``)."""
+        locations = self._locations(package) if package else None
+        if locations is None:
+            return frozenset()
+        names = self.finder.submodules(locations)
+        found = ((n, self.finder.find(f"{package}.{n}", locations)) for n in names)
+        return frozenset(n.encode() for n, spec in found if spec is not None and spec.kind == "extension")
+
+    def _is_module_file(self, dotted: str) -> bool:
+        """Whether a dotted name is a module with a file here (a mere directory is none)."""
+        parent = dotted.rpartition(".")[0]
+        locations = self._locations(parent) if parent else tuple(p for p in self.path if isinstance(p, str))
+        spec = self.finder.find(dotted, locations) if locations else None
+        return spec is not None and spec.kind not in ("namespace", "builtin")
+
+    def _locations(self, name: str) -> tuple[str, ...] | None:
+        """Where a package's modules lie, without importing anything."""
+        path: tuple[str, ...] = tuple(p for p in self.path if isinstance(p, str))
+        dotted = ""
+        for part in name.split("."):
+            dotted = f"{dotted}.{part}" if dotted else part
+            spec = self.finder.find(dotted, path)
+            if spec is None or spec.locations is None:
+                return None
+            path = spec.locations
+        return path
+
+    def _run_source(self, module: Module) -> None:
+        if len(self.chain) > MAX_IMPORT_DEPTH:
+            self.emit(None, "unknown", name=f"imports nest too deeply at {module.name}", module=module.name)
+            module.state = "done"
+            return
+        summary = self.summary(module)
+        if summary is None:
+            self.emit(None, "unknown", name=f"the source of {module.name} is not here", module=module.name)
+            module.state, module.complete = "done", False
+            return
+        if summary.problem:
+            del self.modules[module.name]
+            raise Raised("SyntaxError")
+        sure, depth, flags = self.sure, self.depth, self.flags
+        module.state, self.depth = "running", 0
+        try:
+            self.run_names(module)
+            self.block(Frame(module, module.env), summary.body)
+        except Raised:
+            # Python takes a module that failed out of sys.modules again.
+            if self.modules.get(module.name) is module:
+                del self.modules[module.name]
+            raise
+        finally:
+            self.depth = depth
+            self.sure = sure and not self.doubt
+            if not sure:
+                self.flags = flags
+        module.state = "done" if sure else "maybe"
+
+    def run_names(self, module: Module) -> None:
+        """The names every module starts with."""
+        package = module.name if module.is_package else module.name.rpartition(".")[0]
+        module.env |= {
+            "__name__": module.name,
+            "__file__": module.spec.path,
+            "__package__": package,
+            "__builtins__": UNKNOWN,
+            "__doc__": UNKNOWN,
+            "__spec__": UNKNOWN,
+            "__loader__": UNKNOWN,
+        }
+        if module.spec.locations is not None:
+            module.env["__path__"] = list(module.spec.locations)
+
+    @contextmanager
+    def linked(self, link: Link) -> Iterator[None]:
+        self.chain.append(link)
+        try:
+            yield
+        finally:
+            self.chain.pop()
+
+    @contextmanager
+    def tolerant(self) -> Iterator[None]:
+        """As inside a ``try`` that survives a failed import."""
+        doubt, self.doubt = self.doubt, False
+        self.catching += 1
+        self.guards.append((_ANY, ""))
+        try:
+            yield
+        finally:
+            self.catching -= 1
+            self.guards.pop()
+            self.doubt = doubt
+
+    def here(self, frame: Frame) -> Link:
+        module = frame.module
+        return Link(module.name, self.view.relative(module.spec.path), frame.line)
+
+    # -- names of modules ------------------------------------------------------
+
+    def names_of(self, module: Module) -> dict[str, Value]:
+        """A module's names; for one that was imported earlier, its code is walked now, without effects."""
+        if module.state in ("given", "skipped", "new") and module.spec.kind == "source":
+            state, module.state = module.state, "running"
+            muted, self.muted = self.muted, True
+            sure, catching = self.sure, self.catching
+            self.catching = 0
+            try:
+                summary = self.summary(module)
+                if summary is None:
+                    module.complete = False
+                else:
+                    self.run_names(module)
+                    self.block(Frame(module, module.env), summary.body)
+            except Raised:
+                module.complete = False
+            finally:
+                self.muted, self.sure, self.catching = muted, sure, catching
+                module.state = "skipped" if state == "skipped" else "done"
+        elif module.spec.kind not in ("source", "namespace"):
+            module.complete = False
+        return module.env
+
+    def known(self, module: str, name: str) -> Value | None:
+        """A name of the standard library that the tables know (a constant or a :class:`Symbol`)."""
+        dotted = f"{_ALIASES.get(module, module)}.{name}"
+        if self.target.missing(dotted):
+            return self.fail("AttributeError", UNKNOWN)
+        if dotted == "sys.path":
+            return self.path
+        if dotted in self.target.constants:
+            return self.target.constants[dotted]
+        return Symbol(dotted) if self.is_symbol(dotted) else None
+
+    def is_symbol(self, dotted: str) -> bool:
+        raise NotImplementedError
+
+    def is_complete(self, module: Module) -> bool:
+        """Whether ``module.env`` holds every name the module has."""
+        if not module.complete or module.state == "running":
+            return False
+        source = self.source(module) if module.spec.kind == "source" else ""
+        return source is not None and not any(word in source for word in _DYNAMIC)
+
+    def member(self, frame: Frame, module: Module, name: str) -> Value:
+        """``from module import name``. Raises :class:`Raised` when there certainly is no such thing."""
+        found = self.known(module.name, name)
+        if found is not None:
+            return found
+        names = self.names_of(module)
+        if name in names:
+            return names[name]
+        dotted = f"{module.name}.{name}"
+        if (
+            module.is_package
+            and self._find(dotted, module) is not None
+            and (dotted in self.modules or self._is_file(dotted, module))
+        ):
+            certain = module.complete or module.spec.kind == "extension"
+            if certain or not self.sure:
+                self.import_module(dotted)
+            else:
+                with self.unsure(), self.tolerant():
+                    self.import_module(dotted)
+            return ModuleValue(dotted)
+        hook = names.get("__getattr__")
+        if isinstance(hook, FunctionValue):
+            return self.call(frame, hook, [name], {}, True)
+        if module.spec.kind == "source" and self.catching and self.is_complete(module):
+            raise Raised("ImportError")
+        return UNKNOWN if module.spec.kind == "source" else Symbol(dotted)
+
+    def _is_file(self, dotted: str, module: Module) -> bool:
+        spec = self._find(dotted, module)
+        return spec is not None and spec.kind != "builtin"
+
+    # -- statements ------------------------------------------------------------
+
+    def do_import(self, frame: Frame, s: t.Import) -> None:
+        with self.linked(self.here(frame)):
+            for dotted, alias in s.names:
+                module = self.import_module(dotted)
+                top = dotted.partition(".")[0]
+                name = alias or top
+                target = (module.name if module else dotted) if alias else top
+                self.bind(frame, name, ModuleValue(target))
+
+    def do_from(self, frame: Frame, s: t.From) -> None:
+        base = self.absolute(frame.module, s.module, s.level)
+        with self.linked(self.here(frame)):
+            module = self.import_module(base)
+            for name, alias in s.names:
+                if module is None:
+                    self.bind(frame, alias or name, UNKNOWN)
+                elif name == "*":
+                    self._star(frame, module)
+                else:
+                    self.bind(frame, alias or name, self.member(frame, module, name))
+
+    def absolute(self, module: Module, name: str, level: int) -> str:
+        """The absolute name of a relative import. Raises :class:`Raised` beyond the top package."""
+        if level == 0:
+            return name
+        package = module.env.get("__package__")
+        if not isinstance(package, str):
+            package = module.name if module.is_package else module.name.rpartition(".")[0]
+        parts = package.split(".")
+        if not package or level > len(parts):
+            raise Raised("ImportError")
+        base = ".".join(parts[: len(parts) - level + 1])
+        return f"{base}.{name}" if name else base
+
+    def _star(self, frame: Frame, module: Module) -> None:
+        names = self.names_of(module)
+        listed = self.force(names.get("__all__"))
+        if isinstance(listed, list | tuple) and all(isinstance(n, str) for n in listed):
+            wanted = [n for n in listed if isinstance(n, str)]
+            for name in wanted:
+                if name not in names and module.is_package and self._is_file(f"{module.name}.{name}", module):
+                    self.import_module(f"{module.name}.{name}")
+        else:
+            wanted = [n for n in names if not n.startswith("_")]
+            if "__all__" in names:
+                frame.module.complete = False
+        if not module.complete or (module.spec.kind != "namespace" and not self.is_complete(module)):
+            frame.module.complete = False
+        for name in wanted:
+            if name in names:
+                self.bind(frame, name, names[name])
+            elif module.complete is False:
+                self.bind(frame, name, UNKNOWN)
+
+    def bind(self, frame: Frame, name: str, value: Value) -> None:
+        if name in frame.globals:
+            frame.module.env[name] = value
+        else:
+            frame.names[name] = value
+
+
+def depth_exceeded(core: Core) -> bool:
+    """Whether calls nest deeper than import-time code does."""
+    return core.depth > MAX_DEPTH
