@@ -1,7 +1,7 @@
 """Prefixes: conda's records, who owns which file, the interpreter, what pip installed there. Read only, nothing run."""
 
 from abicheck.prefix.distributions import Distribution, import_names
-from abicheck.prefix.files import Files, Node, Resolved, State
+from abicheck.prefix.files import Files, Node, Resolved, State, list_folder
 from abicheck.prefix.history import ActivationScript
 from abicheck.prefix.interpreter import Interpreter, Layout
 from abicheck.prefix.naming import find_named_prefix
@@ -24,5 +24,6 @@ __all__ = [
     "find_named_prefix",
     "import_names",
     "is_environment",
+    "list_folder",
     "open_prefix",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import posixpath
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from packaging.utils import canonicalize_name
@@ -71,10 +71,17 @@ class Distribution:
         return None if norm.startswith("../") or norm in ("..", ".") else norm
 
     @functools.cached_property
+    def _points(self) -> Mapping[str, Mapping[str, str]]:
+        return parse_entry_points(self.read("entry_points.txt") or b"")
+
+    @property
     def scripts(self) -> tuple[str, ...]:
         """Names of its console and gui entry points."""
-        points = parse_entry_points(self.read("entry_points.txt") or b"")
-        return (*points.get("console_scripts", {}), *points.get("gui_scripts", {}))
+        return (*self._points.get("console_scripts", {}), *self.gui_scripts)
+
+    @property
+    def gui_scripts(self) -> tuple[str, ...]:
+        return tuple(self._points.get("gui_scripts", {}))
 
     @functools.cached_property
     def top_level(self) -> tuple[str, ...]:

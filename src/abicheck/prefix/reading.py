@@ -46,6 +46,7 @@ class Prefix:
         self.records: tuple[CondaRecord, ...] = tuple(sorted(records, key=lambda r: (r.name, r.version, r.build)))
         self.problems: tuple[Skipped, ...] = tuple(problems)
         files.fold = self.fold_case
+        self._folders: dict[str, str] = {}
 
     # -- what it is ----------------------------------------------------------
 
@@ -175,6 +176,45 @@ class Prefix:
     def resolve(self, path: str) -> Resolved:
         """Where a path leads inside the prefix, links followed."""
         return resolve(self.files, path)
+
+    def real_parent(self, path: str) -> str:
+        """A path with its folder's links followed (as far as the folder exists), its own last name kept."""
+        folder, name = posixpath.split(path)
+        if folder not in self._folders:
+            self._folders[folder] = resolve(self.files, folder).path
+        return posixpath.join(self._folders[folder], name)
+
+    def existing(self, path: str) -> str | None:
+        """The path as it is spelled there (the last name's letter case), None when nothing is there."""
+        folder, name = posixpath.split(path)
+        listing = self.files.listing(folder)
+        if listing is None:
+            return None
+        if name in listing or not self.fold_case:
+            return path if name in listing else None
+        low = name.lower()
+        return next((posixpath.join(folder, n) for n in listing if n.lower() == low), None)
+
+    def has(self, path: str, *, follow: bool = True) -> bool:
+        """Whether something is at a path whose folder's links are followed already; a dangling link only counts when
+        links are not to be followed. What only records know (a partial copy) counts."""
+        at = self.existing(path)
+        if at is None:
+            return path in self._recorded_set
+        return not follow or resolve(self.files, at).node is not None
+
+    @functools.cached_property
+    def _recorded_set(self) -> frozenset[str]:
+        return frozenset(self.recorded_paths)
+
+    def is_link(self, path: str) -> bool:
+        folder, name = posixpath.split(path)
+        node = (self.files.listing(folder) or {}).get(name)
+        return node is not None and node.kind == "link"
+
+    def is_folder(self, path: str) -> bool:
+        node = resolve(self.files, path).node
+        return node is not None and node.kind == "dir"
 
     def read(self, path: str) -> bytes | None:
         """A small file's content, links followed; None when there is none."""
