@@ -24,7 +24,8 @@ class Policy:
 
     ``glibc`` is (2, n) for manylinux and None for musllinux (``musl`` then holds its version). ``libraries`` may be taken
     from the system. ``ceilings`` gives the newest version node per family ("GLIBC", "GLIBCXX", "CXXABI", "GCC", "ZLIB")
-    that the tag allows; families that are absent are not limited. Only x86_64 has ceilings besides GLIBC in the table.
+    that the tag allows; families that are absent are not limited ("GLIBC_ABI": the
+    pseudo-version of ELF-42 that manylinux_2_36 and later may ask for). Only x86_64 has ceilings besides GLIBC in the table.
     """
 
     tag: str
