@@ -14,11 +14,12 @@ kept, no signal handled, nothing fetched::
 
 from __future__ import annotations
 
-import datetime
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # as in typing, whose import would be the slowest part of ``abicheck --version``
 if TYPE_CHECKING:
+    import datetime
+    from collections.abc import Sequence
+    from typing import Any
+
     from abicheck.errors import AbicheckError, InputError, UsageError
     from abicheck.model import Confidence, Fact, FileRef, Finding, Origin, Remedy, Severity, Skipped
     from abicheck.report import CheckOptions, Judged, Progress, Report, Thresholds
@@ -107,6 +108,7 @@ def audit(
 
 
 def _judged(judgement: Any, settings: Settings | None, today: datetime.date | None) -> Report:
+    import datetime
     from dataclasses import replace
 
     from abicheck.policy import judge

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 COMMANDS = ("check", "audit", "trace", "inspect", "snapshot", "rules", "explain", "cache", "config")
 # Options of the program itself; anything else in first place belongs to ``check``.
