@@ -74,10 +74,10 @@ def all_reporters() -> tuple[Reporter, ...]:
 
 
 def for_file(filename: str) -> Reporter:
-    """The format that a file's ending selects. Raises ``UsageError``."""
-    for r in all_reporters():
-        if filename.lower().endswith(r.suffixes) and r.suffixes:
-            return r
+    """The format that a file's ending selects, the longest that fits. Raises ``UsageError``."""
+    fits = [(len(s), r) for r in all_reporters() for s in r.suffixes if filename.lower().endswith(s)]
+    if fits:
+        return max(fits, key=lambda f: f[0])[1]
     known = ", ".join(s for r in all_reporters() for s in r.suffixes)
     raise UsageError(
         "unknown-suffix",
