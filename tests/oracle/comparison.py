@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fixtures.conda_package import native_subdir
+from fixtures.elf import read_dynamic
 from tests.oracle.real_loader import Open, RealObject, RealRun
 
 from abicheck.host import this_machine
@@ -153,11 +154,17 @@ def _compare_object(real: RealObject, program: str, trace: Trace, index: int, pr
     mapped = trace.objects[index]
     out.resolutions += 1
     requester = program if mapped.requested_by == trace.objects[0].path else mapped.requested_by
+    how = real.how
+    if how in ("rpath", "runpath"):
+        # The log's word is that of whoever had the folder first; only an owner of DT_RUNPATH is served by RUNPATH.
+        dynamic = read_dynamic(Path(os.path.realpath(real.by)))
+        how = "runpath" if dynamic is not None and dynamic.runpath is not None else "rpath"
+        out.artefacts += how != real.how
     said = {
         "real path": (real.real, mapped.real),
         "request": (real.request, mapped.requested_as),
         "kept": (real.kept, mapped.kept),
-        "how": ({"path": "opened"}.get(real.how, real.how), {"path": "opened"}.get(mapped.how, mapped.how)),
+        "how": ({"path": "opened"}.get(how, how), {"path": "opened"}.get(mapped.how, mapped.how)),
     }
     if "/" not in real.request:
         said["requester"] = (real.by, requester)

@@ -1,6 +1,7 @@
 """The loader facts a prediction rests on, one small generator each: build, then say what must happen.
 
-Every variant is run by glibc and by the simulation (test_facts.py). Facts that zig's linker cannot build need gcc. ``y`` is provided, ``x`` uses it.
+Every variant is run by glibc and by the simulation (test_facts.py). ``y`` is provided, ``x`` uses it. What zig's linker
+cannot build needs gcc.
 """
 
 from __future__ import annotations

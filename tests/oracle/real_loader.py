@@ -288,12 +288,11 @@ def run_python(
     statements: Sequence[str],
     *,
     env: Mapping[str, str] | None = None,
-    wrapper: Sequence[str] = (),
     timeout: float = 300,
 ) -> RealRun:
     """Run statements one by one in the prefix's Python, each failure caught and noted, under the loader's eyes.
 
-    ``wrapper``: a command in front (one that changes what the system has). The executable is ``bin/python``.
+    The executable is ``bin/python``. A process that dies leaves its log, and no results.
     """
     executable = str(prefix / "bin" / "python")
     with tempfile.TemporaryDirectory(prefix="oracle") as scratch:
@@ -311,11 +310,9 @@ def run_python(
             "LD_DEBUG_OUTPUT": f"{scratch}/ld",
         }
         command = [executable, "-X", "faulthandler", "-c", DRIVER, json.dumps(list(statements)), str(results)]
-        # The wrapper itself must run undisturbed: only the interpreter gets the loader's variables.
-        inner = ["/usr/bin/env", *(f"{k}={v}" for k, v in debug.items())] if wrapper else []
         process = subprocess.Popen(
-            [*wrapper, *inner, *command],
-            env=environment if wrapper else {**environment, **debug},
+            command,
+            env={**environment, **debug},
             cwd=scratch,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -326,8 +323,7 @@ def run_python(
         except subprocess.TimeoutExpired:
             process.kill()
             raise
-        log = _log_of(Path(scratch), process.pid)
-        run = parse_log(log, executable) if log else RealRun()
+        run = parse_log(Path(scratch) / f"ld.{process.pid}", executable)
         run.status, run.stdout, run.stderr = (
             process.returncode,
             out.decode(errors="replace"),
@@ -338,10 +334,3 @@ def run_python(
         if results.exists():
             run.results = json.loads(results.read_text())
         return run
-
-
-def _log_of(scratch: Path, pid: int) -> Path | None:
-    """The interpreter's log: ours by pid, else (under a wrapper that forks) the largest."""
-    own = scratch / f"ld.{pid}"
-    logs = sorted(scratch.glob("ld.*"), key=lambda p: p.stat().st_size)
-    return own if own.exists() else (logs[-1] if logs else None)
