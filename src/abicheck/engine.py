@@ -7,12 +7,16 @@ import posixpath
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from abicheck.errors import InputError, UsageError
+from abicheck.errors import InputError
 from abicheck.import_effects import derive
 from abicheck.loader.process import Event, EventResult, Mapped, Process
 from abicheck.loader.units import event_of
+from abicheck.model import Finding
 from abicheck.overlay import View
 from abicheck.prefix import Prefix, open_prefix
+from abicheck.report import CheckOptions, HostInfo, InputInfo, Judgement, TargetInfo
+from abicheck.rules import all_rules
+from abicheck.rules.scene import Scene
 from abicheck.stage import Stage, choose_host, require_interpreter
 from abicheck.staging import Placed, view_after, view_before, wheel_origin
 from abicheck.wheel import Wheel, plan_install, read_wheel
@@ -148,7 +152,8 @@ def _object_row(view: View, o: Mapped, names: Sequence[str], by_path: Mapping[st
         "opened_as": view.relative(o.path) if o.path.startswith("/") else o.path,
         "names": list(o.names),
         "origin": {"kind": origin.kind, "name": origin.name, "version": origin.version},
-        "event": o.event,
+        # Index into "events"; what the interpreter itself brings belongs to none of them.
+        "event": o.event - 1 if o.event > 0 else None,
         "requested_as": view.relative(o.requested_as) if o.requested_as.startswith("/") else o.requested_as,
         "requested_by": by_path.get(o.requested_by, view.relative(o.requested_by)) if o.requested_by else None,
         "how": o.how,
@@ -159,4 +164,52 @@ def _object_row(view: View, o: Mapped, names: Sequence[str], by_path: Mapping[st
     }
 
 
-__all__ = ["UsageError", "make_stage", "trace"]
+# -- check ---------------------------------------------------------------------
+
+
+def check(operands: Sequence[str], *, prefix: str, options: CheckOptions | None = None, chosen_by: str = "prefix") -> Judgement:
+    """Judge wheels, before they are installed, in an environment.
+
+    Args:
+        operands: wheels and folders of wheels (contract.md section 2).
+        prefix: an environment, a snapshot, or a folder of unpacked conda packages.
+    """
+    options = options or CheckOptions()
+    opened = open_prefix(prefix)
+    wheels = [read_wheel(p) for p in _wheel_paths(operands)]
+    stage = make_stage(opened, wheels, host=options.host, env=options.env, platform=options.platform)
+    scene = Scene(stage, [p.origin for p in stage.placed])
+    findings = run_rules(scene, options)
+    inputs = tuple(
+        InputInfo("wheel", w.filename, w.display_name, w.version, w.sha256, len(w.natives), not w.natives) for w in wheels
+    )
+    return Judgement(target_info(stage, chosen_by), inputs, findings, scene.skipped)
+
+
+def _wheel_paths(operands: Sequence[str]) -> list[str]:
+    out: list[str] = []
+    for operand in operands:
+        if os.path.isdir(operand):
+            out += sorted(os.path.join(operand, n) for n in os.listdir(operand) if n.endswith(".whl"))
+        else:
+            out.append(operand)
+    return out
+
+
+def run_rules(scene: Scene, options: CheckOptions) -> tuple[Finding, ...]:
+    """All findings of all rules, in rule order."""
+    rules = [r for r in all_rules() if not options.only_rules or r.rule.id in options.only_rules]
+    out: list[Finding] = []
+    for n, rule in enumerate(rules):
+        options.progress.step("judging", n, len(rules))
+        out.extend(rule.check(scene))
+    options.progress.step("judging", len(rules), len(rules))
+    return tuple(out)
+
+
+def target_info(stage: Stage, chosen_by: str) -> TargetInfo:
+    """The environment as reports name it."""
+    host = HostInfo(stage.host.facts(), f"host: {stage.host.label}")
+    return TargetInfo(
+        stage.prefix.display, stage.subdir, stage.interpreter.version, len(stage.prefix.records), chosen_by, host
+    )

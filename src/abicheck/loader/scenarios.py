@@ -9,7 +9,8 @@ library that one of them interposes, or the global scope. What then differs from
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -20,7 +21,7 @@ from abicheck.model import Origin
 @dataclass(frozen=True, slots=True)
 class Unit:
     """One extension module. ``path`` is its file in the view; ``module`` its import name; ``events`` what is loaded for
-    it, itself last. ``demanded`` is True when importing a top-level name of its owner is certain to load it."""
+    it beyond its group's prelude, itself last. ``demanded``: the prelude loads it."""
 
     path: str
     module: str
@@ -30,14 +31,23 @@ class Unit:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """All units of one owner, in the order a program would load them."""
+    """What one owner loads. ``prelude``: what importing its top-level names is certain to load, in that order; ``units``:
+    its extension modules; ``imports``: the top-level names that reach them."""
 
     origin: Origin
     units: tuple[Unit, ...]
+    imports: tuple[str, ...] = ()
+    prelude: tuple[Event, ...] = ()
 
     @property
     def label(self) -> str:
-        return self.origin.name
+        """What a user would import to load it: the first top-level name of the owner, else its first module."""
+        return self.imports[0] if self.imports else self.units[0].module if self.units else self.origin.name
+
+    @property
+    def certain(self) -> Group:
+        """The group without the modules that only other code of the owner imports."""
+        return Group(self.origin, tuple(u for u in self.units if u.demanded), self.imports, self.prelude)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +60,12 @@ class UnitResult:
 
 @dataclass(slots=True)
 class Run:
-    """One simulated process: which groups it loaded in which order, and what came of every unit."""
+    """One simulated process: which groups it loaded in which order, and what came of every unit and prelude event."""
 
     groups: tuple[Group, ...]
     process: Process
     results: dict[str, UnitResult] = field(default_factory=dict)
+    prelude: dict[str, EventResult] = field(default_factory=dict)
     _trace: Trace | None = None
     _by_real: dict[str, Mapped] | None = None
 
@@ -145,8 +156,7 @@ class Simulator:
 
     def __init__(self, start: Callable[[], Process]) -> None:
         self._start = start
-        self._runs: dict[tuple[int, ...], Run] = {}
-        self._kept: list[Group] = []  # keeps ids of groups alive, since runs are remembered by id
+        self._runs: dict[tuple[Group, ...], Run] = {}
 
     def base(self) -> Run:
         """The interpreter alone."""
@@ -156,26 +166,34 @@ class Simulator:
 
     def run(self, *groups: Group) -> Run:
         """All units of the groups, one group after the other."""
-        key = tuple(id(g) for g in groups)
+        key = groups
         hit = self._runs.get(key)
         if hit is not None:
             return hit
         before = self.run(*groups[:-1]) if len(groups) > 1 else self.base()
         process = before.process.fork()
-        run = Run(groups, process, dict(before.results))
+        run = Run(groups, process, dict(before.results), dict(before.prelude))
+        _prelude(run, groups[-1])
         for unit in groups[-1].units:
-            run.results[unit.path] = UnitResult(unit, load_unit(process, unit))
+            done = run.prelude.get(unit.path)
+            run.results[unit.path] = UnitResult(unit, done if done is not None else load_unit(process, unit))
         self._runs[key] = run
-        self._kept.extend(groups)
         return run
 
-    def single(self, unit: Unit) -> EventResult:
-        """One unit in a process of its own."""
-        return load_unit(self.base().process.fork(), unit)
+    def single(self, group: Group, unit: Unit) -> EventResult:
+        """One unit in a process of its own, after its group's prelude."""
+        bare = self.run(group.certain)
+        done = bare.prelude.get(unit.path)
+        return done if done is not None else load_unit(bare.process.fork(), unit)
 
     def forget(self, *groups: Group) -> None:
         """Drop a run that is no longer needed (pairs are many, and each holds a process)."""
-        self._runs.pop(tuple(id(g) for g in groups), None)
+        self._runs.pop(groups, None)
+
+
+def _prelude(run: Run, group: Group) -> None:
+    for event in group.prelude:
+        run.prelude[event.open] = run.process.load(event)
 
 
 def load_unit(process: Process, unit: Unit) -> EventResult:
@@ -198,9 +216,9 @@ def load_unit(process: Process, unit: Unit) -> EventResult:
 class Reach:
     """What a group's process holds beyond the interpreter's, for finding capture keys.
 
-    ``names``: every name asked for or answered to -> real path. ``own``: real paths it brought. ``unique``: symbols that
-    it bound to a unique (ELF-30) or coalesced (MAC-18) definition -> real path. ``interposed``: libraries of others
-    whose references it serves itself. ``opens_globally``: something of it enters the global scope.
+    ``names``: every name asked for or answered to -> real path. ``own``: real paths it brought. ``interposed``:
+    libraries whose references an object outside their dependencies serves. ``opens_globally``: something of it enters
+    the global scope.
     """
 
     names: dict[str, str]
@@ -210,7 +228,7 @@ class Reach:
 
 
 def reach(run: Run, base: Run) -> Reach:
-    """Capture keys of a group that was run alone."""
+    """Capture keys of a group that was run alone (``interposed`` only where the processes bind)."""
     started = set(base.by_real)
     objects = run.trace.objects
     names: dict[str, str] = {}
@@ -227,7 +245,8 @@ def reach(run: Run, base: Run) -> Reach:
 
 
 def interposed(run: Run) -> frozenset[str]:
-    """Libraries that bind to an object outside their own dependencies: whoever loads them first decides (ELF-22)."""
+    """Libraries that bind to an object outside their own dependencies: whoever loads them first decides (ELF-22). The
+    C++ standard library's inline functions are the same everywhere and do not count."""
     objects, trace = run.trace.objects, run.trace
     needs: dict[int, set[int]] = {}
     for e in trace.edges:
@@ -240,9 +259,19 @@ def interposed(run: Run) -> frozenset[str]:
         if not o.kept or o.event == 0 or o.index in roots:
             continue
         closure = _closure(o.index, needs) | started
-        if any(b.provider is not None and b.provider not in closure for b in trace.bindings.get(o.index, ())):
+        rows = trace.bindings.get(o.index, ())
+        if any(b.provider is not None and b.provider not in closure and not is_standard(b.symbol) for b in rows):
             out.add(o.real)
     return frozenset(out)
+
+
+# Itanium manglings of namespace std and __gnu_cxx, and what hangs on them (typeinfo, vtables, guards).
+_STANDARD = re.compile(r"_Z(T[ISV]|GV|Z|)(N[VKO]*)?(St|S[abdios]|N?9__gnu_cxx|N?10__cxxabiv1)")
+
+
+def is_standard(symbol: str) -> bool:
+    """Whether a symbol is of the C++ standard library: an inline function or constant that every build repeats."""
+    return bool(_STANDARD.match(symbol))
 
 
 def _closure(index: int, needs: dict[int, set[int]]) -> set[int]:
@@ -255,23 +284,32 @@ def _closure(index: int, needs: dict[int, set[int]]) -> set[int]:
     return seen
 
 
-def contested(a: Reach, b: Reach, unique: Callable[[str], frozenset[str]]) -> tuple[str, ...]:
-    """The capture keys two groups share, sorted; empty when neither order can change anything.
+@dataclass(frozen=True, slots=True)
+class UniqueSymbol:
+    """One unique definition: bytes, and whether the object can be written to."""
 
-    ``unique`` gives the unique symbol names that a file defines.
+    size: int
+    writable: bool
+
+
+def contested(
+    mine: Reach, other: Reach, unique: Callable[[str], Mapping[str, UniqueSymbol]]
+) -> tuple[str, ...]:
+    """The capture keys two groups share, sorted; empty when neither order can change anything that matters.
+
+    ``unique`` gives the unique symbols that a file defines (ELF-30): shared constants of one size change nothing.
     """
-    keys = {n for n in a.names.keys() & b.names.keys() if a.names[n] != b.names[n]}
-    keys |= {f"interposed {r}" for r in (a.interposed & b.own) | (b.interposed & a.own)}
-    if a.opens_globally or b.opens_globally:
+    keys = {n for n in mine.names.keys() & other.names.keys() if mine.names[n] != other.names[n]}
+    keys |= {f"interposed {r}" for r in mine.interposed & other.own}
+    if mine.opens_globally or other.opens_globally:
         keys.add("the global scope")
-    mine = _owners(a.own - b.own, unique)
-    theirs = _owners(b.own - a.own, unique)
-    keys |= {f"unique {s}" for s in mine.keys() & theirs.keys()}
+    a, b = _owners(mine.own - other.own, unique), _owners(other.own - mine.own, unique)
+    keys |= {f"unique {s}" for s in a.keys() & b.keys() if a[s].writable or b[s].writable or a[s].size != b[s].size}
     return tuple(sorted(keys))
 
 
-def _owners(files: Iterable[str], unique: Callable[[str], frozenset[str]]) -> dict[str, str]:
-    return {s: f for f in sorted(files) for s in unique(f)}
+def _owners(files: Iterable[str], unique: Callable[[str], Mapping[str, UniqueSymbol]]) -> dict[str, UniqueSymbol]:
+    return {s: d for f in sorted(files) for s, d in unique(f).items()}
 
 
 # -- differences ---------------------------------------------------------------

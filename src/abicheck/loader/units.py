@@ -11,6 +11,7 @@ import posixpath
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from abicheck.errors import BinaryError
 from abicheck.import_effects import Effect, ImportContext, derive
 from abicheck.loader.process import Event
 from abicheck.loader.scenarios import Group, Unit
@@ -69,9 +70,29 @@ def extensions(who: Importer, paths: Iterable[str]) -> list[Extension]:
         if module is None:
             continue
         rank = next(i for i, s in enumerate(who.context.extension_suffixes) if path.endswith(s))
+        if who.context.extension_suffixes[rank].count(".") == 1 and not has_init(who.view, path, module):
+            continue
         if module not in found or rank < found[module][0]:
             found[module] = rank, path
     return sorted((Extension(p, m) for m, (_, p) in found.items()), key=lambda e: e.module)
+
+
+def has_init(view: View, path: str, module: str) -> bool:
+    """Whether a file with a bare suffix exports the module's init function: a plain library lies beside extensions under
+    such a name too. What cannot be read counts as one (its load will tell)."""
+    leaf = module.rpartition(".")[2]
+    wanted = {f"PyInit_{leaf}", f"_PyInit_{leaf}", f"PyModExport_{leaf}", f"_PyModExport_{leaf}"}
+    try:
+        binary = view.binary(view.lookup(path))
+    except BinaryError:
+        return True
+    if binary is None:
+        return view.lookup(path).status == "unknown"
+    part = binary.slices[0]
+    exported = getattr(part, "exported", None)
+    if exported is not None:
+        return any(w.encode() in exported for w in wanted)
+    return any(e.name in wanted for e in part.exports())
 
 
 def events_of(effects: Iterable[Effect]) -> Iterator[Event]:
@@ -97,7 +118,7 @@ def event_of(e: Effect) -> Event | None:
     return None
 
 
-def unit_of(who: Importer, extension: Extension, loaded: set[str] | None = None) -> Unit:
+def unit_of(who: Importer, extension: Extension, loaded: set[str]) -> Unit:
     """An extension with the events of its import. ``loaded``: modules imported before in the same process."""
     events = list(events_of(derive(who.context, extension.module, loaded)))
     own = [i for i, e in enumerate(events) if e.open == extension.path]
@@ -106,8 +127,12 @@ def unit_of(who: Importer, extension: Extension, loaded: set[str] | None = None)
         # The unit's own load decides its fate, whatever stands around its import.
         events[-1] = replace(events[-1], certain=True, optional=False)
     else:
-        events.append(Event(extension.path, "import", label=f"import {extension.module}"))
-    return Unit(extension.path, extension.module, tuple(events))
+        events.append(_own_event(extension))
+    return Unit(extension.path, extension.module, tuple(events), demanded=False)
+
+
+def _own_event(extension: Extension) -> Event:
+    return Event(extension.path, "import", label=f"import {extension.module}")
 
 
 def top_level_names(who: Importer, paths: Sequence[str]) -> list[str]:
@@ -143,22 +168,33 @@ def _names(who: Importer, below: list[str], files: set[str], root: str, prefix: 
             yield from _names(who, inside, files, root, (*prefix, folder))
 
 
-def demanded(who: Importer, names: Iterable[str]) -> dict[str, Effect]:
-    """Files that importing the names is certain to load and that no handler excuses: path -> the effect that does it."""
-    out: dict[str, Effect] = {}
+def bare_group(who: Importer, origin: Origin, paths: Sequence[str]) -> Group:
+    """The extension modules of one owner without what their imports load first: cheap, for finding who meets whom."""
+    found = extensions(who, paths)
+    return Group(origin, tuple(Unit(e.path, e.module, (_own_event(e),), demanded=False) for e in found))
+
+
+def group_of(who: Importer, origin: Origin, paths: Sequence[str]) -> Group:
+    """All extension modules of one owner, with the prelude that importing its top-level names is certain to load."""
+    found = extensions(who, paths)
+    names = top_level_names(who, paths) if found or paths else []
+    loaded: set[str] = set()
+    prelude: list[Event] = []
+    wanted: set[str] = set()
     for name in names:
-        for e in derive(who.context, name, None):
-            if e.kind in ("extension", "dlopen") and e.path and e.certain and not e.optional:
-                out.setdefault(e.path, e)
-    return out
-
-
-def group_of(who: Importer, origin: Origin, paths: Sequence[str], *, together: bool) -> Group:
-    """All extension modules of one owner. ``together``: each unit carries only what earlier units did not load yet
-    (one process); otherwise every unit carries its whole import (a process each)."""
-    wanted = demanded(who, top_level_names(who, paths)) if paths else {}
-    first = {p: n for n, p in enumerate(wanted)}
-    found = sorted(extensions(who, paths), key=lambda e: (first.get(e.path, len(first)), e.module))
-    loaded: set[str] | None = set() if together else None
-    units = (unit_of(who, e, loaded) for e in found)
-    return Group(origin, tuple(replace(u, demanded=u.path in wanted) for u in units))
+        for effect in derive(who.context, name, loaded):
+            event = event_of(effect)
+            if event is not None and effect.certain:
+                prelude.append(event)
+                if not effect.optional:
+                    wanted.add(event.open)
+    units = []
+    for e in found:
+        if e.path in wanted:
+            units.append(Unit(e.path, e.module, (_own_event(e),)))
+        else:
+            units.append(unit_of(who, e, set(loaded)))
+    tops = {u.module.partition(".")[0] for u in units} | {e.label.partition(".")[0].removeprefix("import ") for e in prelude}
+    reached = [n for n in names if n.partition(".")[0] in tops]
+    imports = tuple(n for n in reached if not n.startswith("_")) or tuple(reached)
+    return Group(origin, tuple(units), imports, tuple(prelude))

@@ -1,0 +1,105 @@
+"""An already loaded library of the same name serves a request that was meant for another file.
+
+## What happens
+
+Two files answer to one name. Whichever is loaded first serves everybody in the process; the other is never looked at.
+If its users find all they need there, nothing happens today; if not, their import fails (ABI201, ABI202). In between
+lie libraries whose inside differs: a class with another layout, a plug-in protocol, a configuration read twice.
+
+## Why: the loader rule
+
+glibc compares a requested name with every loaded object before it searches (ELF-1), and with their DT_SONAME (ELF-2),
+whatever DT_RPATH would have said. dyld does so for `@rpath/` names (MAC-1), Windows for base names, whatever their
+directory (WIN-1).
+
+## Example
+
+```
+import PySide6.QtCore      libQt6Core.so.6 from the wheel, 6.12
+import conda_qt_app        NEEDED libQt6Core.so.6: already there, the environment's 6.4 is not loaded
+```
+
+## What to do
+
+1. Take both projects from one side, conda or pip.
+2. Or keep them in separate processes.
+
+## When this is wrong
+
+- The two builds are compatible in the part that is used. Libraries that promise to serve older users (libstdc++, zlib)
+  are a note at most.
+
+## References
+
+glibc elf/dl-load.c `_dl_lookup_map`; dyld Loader.cpp `getLoader`; Microsoft, "Dynamic-link library search order".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from abicheck.loader.scenarios import Difference, Meeting, MovedLibrary
+from abicheck.model import Confidence, Fact, Finding, Orders, Severity
+from abicheck.rules import Rule
+from abicheck.rules.builds import compare, is_cxx
+from abicheck.rules.naming import conda_name
+from abicheck.rules.scene import Scene
+from abicheck.rules.wording import base, listed, ref, sentence, use_conda_build
+
+RULE = Rule(
+    id="ABI103",
+    name="library-captured",
+    severity="by consequence",
+    classes=("CAPTURED_LIB",),
+    platforms=("linux", "osx", "win"),
+    summary="An already loaded library of the same name serves the request",
+    since="0.1",
+)
+
+
+def check(scene: Scene) -> Iterator[Finding]:
+    for meeting, diff in scene.differences:
+        moved: dict[tuple[str, str, str], list[MovedLibrary]] = {}
+        failed = {b.failure.library for b in diff.broken}
+        for m in diff.libraries:
+            if m.before and m.after and m.name not in failed:
+                moved.setdefault((m.name, m.before, m.after), []).append(m)
+        for (name, before, after), who in moved.items():
+            twins = compare(scene, before, after)
+            if not twins.same_content:
+                yield _finding(scene, meeting, diff, name, before, after, who, twins.upward)
+
+
+def _finding(
+    scene: Scene, meeting: Meeting, diff: Difference, name: str, before: str, after: str, who: list[MovedLibrary],
+    upward: bool,
+) -> Finding:  # fmt: skip
+    winner, loser = ref(scene.view, after), ref(scene.view, before)
+    assert winner is not None and loser is not None
+    users = [base(m.requester) for m in who]
+    inner = [b for b in diff.bindings if b.before == before and b.after == after and is_cxx(b.symbol)]
+    risky = bool(inner) and not upward
+    conda = next((o for o in (diff.second.origin, diff.first.origin, loser.origin) if o.kind == "conda"), None)
+    return Finding(
+        rule=RULE.id,
+        severity=Severity.WARNING if risky else Severity.NOTE,
+        confidence=Confidence.MEDIUM,
+        what=sentence(
+            f"{diff.second.label} will use {winner.origin.label}'s {name} instead of {loser.origin.label}'s if "
+            f"{diff.first.label} is imported first."
+        ),
+        why=(
+            Fact(f"serves {name} because {diff.first.label} loaded it first", winner, loader_rule=who[0].edge.rule),
+            Fact(f"is what {listed(users)} would get alone", loser),
+            Fact(f"{len(inner)} C++ references bind to the other build now" if inner else "every symbol asked of it is there"),
+        ),
+        remedies=(use_conda_build(scene.prefix.display, conda_name(scene, meeting.a.origin.name)),),
+        key=name,
+        wheel=meeting.a.origin,
+        conda_package=conda,
+        subject=winner,
+        object=loser,
+        depends_on=("import-order",),
+        assumption=f"if {diff.first.label} is imported first",
+        orders=Orders(((diff.first.label, diff.second.label),), ((diff.second.label, diff.first.label),)),
+    )

@@ -1,0 +1,119 @@
+"""The search finds another file than the one that was shipped with, or built for, the requester.
+
+## What happens
+
+A library of the wheel is there, under the right name, and is not used: an equally named one stands earlier in the search.
+Or the other way round: the wheel puts a library into a directory that conda's packages search, and they take it.
+
+## Why: the loader rule
+
+A file without DT_RPATH of its own inherits that of the interpreter, `$ORIGIN/../lib`, so the environment's library comes
+before the one beside it (ELF-9, CL-1). A file with DT_RUNPATH skips the environment and reaches the system's (ELF-11).
+Files of a wheel's data scheme land in `lib/`, on the interpreter's own path (PY-12). On Windows the directory of the
+`.pyd` and that of python.exe come before added directories (WIN-4).
+
+## Example
+
+```
+pkg/_core.so              NEEDED libfoo.so.1, no DT_RPATH
+pkg/libs/libfoo.so.1      shipped with it
+lib/libfoo.so.1           from conda foo 1.2: this one is found
+```
+
+## What to do
+
+1. Take the conda build of the project.
+2. Tell the wheel's authors: the extension needs a DT_RPATH to its own libraries.
+
+## When this is wrong
+
+- The two files are compatible builds: then this is a note.
+
+## References
+
+glibc elf/dl-load.c `_dl_map_new_object`; pip operations/install/wheel.py (where data files go).
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator
+
+from abicheck.loader.process import Edge, Mapped
+from abicheck.loader.scenarios import Group
+from abicheck.model import Confidence, Fact, Finding, Severity
+from abicheck.rules import Rule
+from abicheck.rules.builds import compare
+from abicheck.rules.naming import conda_name
+from abicheck.rules.scene import Scene
+from abicheck.rules.wording import base, ref, sentence, use_conda_build
+
+RULE = Rule(
+    id="ABI104",
+    name="library-shadowed",
+    severity="by consequence",
+    classes=("SHADOWED_LIB",),
+    platforms=("linux", "osx", "win"),
+    summary="The search picks another file than the one shipped with or built for the requester",
+    since="0.1",
+)
+
+
+def check(scene: Scene) -> Iterator[Finding]:
+    for group in scene.subjects:
+        if group.units:
+            yield from _passed_over(scene, group)
+
+
+def _passed_over(scene: Scene, group: Group) -> Iterator[Finding]:
+    """Libraries the wheel ships under the name that was asked for, while another file serves."""
+    shipped: dict[str, str] = {}
+    for native in scene.natives[group.origin]:
+        for name in (base(native.path), native.binary.slices[0].identity if native.binary else None):
+            if name:
+                shipped.setdefault(name, native.path)
+    run = scene.run_of(group)
+    objects = run.trace.objects
+    seen: set[tuple[str, str]] = set()
+    for edge in run.trace.edges:
+        own = shipped.get(edge.name)
+        if edge.provider is None or own is None or not objects[edge.requester].kept:
+            continue
+        requester, provider = objects[edge.requester], objects[edge.provider]
+        real = scene.view.lookup(own).real
+        if provider.real == real or scene.view.origin(requester.real) != group.origin or not provider.real.startswith("/"):
+            continue
+        if scene.view.origin(provider.real) == group.origin or (edge.name, provider.real) in seen:
+            continue
+        seen.add((edge.name, provider.real))
+        yield _finding(scene, group, edge, requester, provider, real)
+
+
+def _finding(scene: Scene, group: Group, edge: Edge, requester: Mapped, provider: Mapped, own: str) -> Finding:
+    twins = compare(scene, own, provider.real)
+    asked, served, shipped = (ref(scene.view, p) for p in (requester.real, provider.real, own))
+    assert served is not None and shipped is not None
+    harmless = twins.same_content or twins.upward
+    conda = served.origin if served.origin.kind == "conda" else None
+    return Finding(
+        rule=RULE.id,
+        severity=Severity.NOTE if harmless else Severity.WARNING,
+        confidence=Confidence.HIGH if served.origin.kind == "conda" else Confidence.MEDIUM,
+        what=sentence(
+            f"{group.label} will use {served.origin.label}'s {edge.name}, not the copy that its wheel ships."
+        ),
+        why=(
+            Fact(f"needs {edge.name}", asked),
+            Fact(f"is found first ({edge.how} of {posixpath.basename(edge.how_owner) or 'the system'})", served,
+                 loader_rule=edge.rule, attempts=edge.attempts),
+            Fact("is the wheel's own copy, which is not reached", shipped),
+        ),
+        remedies=(use_conda_build(scene.prefix.display, conda_name(scene, group.origin.name)),),
+        key=edge.name,
+        wheel=group.origin,
+        conda_package=conda,
+        subject=asked,
+        object=served,
+        depends_on=() if conda else ("host",),
+        assumption="" if conda else f"on this host ({scene.host.label})",
+    )  # fmt: skip

@@ -1,0 +1,126 @@
+"""A reference binds into a copy of a library that it was not built against.
+
+## What happens
+
+Two copies of a library are in the process, and calls of one end in the other. Names that both have go to one copy, names
+that only one has stay: functions of one version work on data of another. That crashes, aborts or gives wrong results.
+
+## Why: the loader rule
+
+Every symbolic relocation is looked up by name in the global scope first, then in the list of the library that was
+opened (ELF-21, ELF-27): also those of a library to its own exported functions. What is in the global scope (the
+interpreter, LD_PRELOAD, anything opened with RTLD_GLOBAL and all it needs; ELF-20) therefore wins, even over a copy
+that the wheel bundles under a changed name (CL-5). A definition under another version node is skipped (ELF-38), one
+without versions is not (ELF-39). macOS looks up only flat and weak references this way (MAC-16, MAC-18).
+
+## Example
+
+```
+ctypes.CDLL("libhdf5.so.103", RTLD_GLOBAL)      HDF5 1.10, in the global scope
+import tables                                   its own HDF5 1.14 calls H5* functions: 1,021 of them now go to 1.10
+```
+
+## What to do
+
+1. Do not open the first library globally, or import the other project in a process of its own.
+2. Take both projects from conda, where they share one copy.
+
+## When this is wrong
+
+- The two copies are the same version: then this is a note.
+
+## References
+
+glibc elf/dl-lookup.c `do_lookup_x`; dyld Loader.cpp `resolveSymbol`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from abicheck.loader.scenarios import Difference, Meeting, MovedBinding
+from abicheck.model import Confidence, Fact, Finding, Orders, Remedy, Severity
+from abicheck.rules import Rule
+from abicheck.rules.builds import compare
+from abicheck.rules.naming import conda_name
+from abicheck.rules.scene import Scene
+from abicheck.rules.wording import base, listed, ref, sentence, use_conda_build
+
+RULE = Rule(
+    id="ABI203",
+    name="symbol-interposed",
+    severity="by consequence",
+    classes=("INTERPOSED_SYMBOL", "MIXED_COPY"),
+    platforms=("linux", "osx"),
+    summary="A reference binds into a copy it was not built against",
+    since="0.1",
+)
+
+
+def check(scene: Scene) -> Iterator[Finding]:
+    for meeting, diff in scene.differences:
+        captured = {(m.before, m.after) for m in diff.libraries}
+        groups: dict[tuple[str, str], list[MovedBinding]] = {}
+        for b in diff.bindings:
+            if not b.merged and b.before and b.after and (b.before, b.after) not in captured:
+                groups.setdefault((b.before, b.after), []).append(b)
+        for (before, after), moved in groups.items():
+            yield from _finding(scene, meeting, diff, before, after, moved)
+
+
+def _finding(
+    scene: Scene, meeting: Meeting, diff: Difference, before: str, after: str, moved: list[MovedBinding]
+) -> Iterator[Finding]:
+    twins = compare(scene, before, after)
+    if twins.same_content:
+        return
+    winner, loser, user = ref(scene.view, after), ref(scene.view, before), ref(scene.view, moved[0].object)
+    assert winner is not None and loser is not None
+    stays = _stays(diff, before, {b.object for b in moved})
+    mixed = twins.same_library and not twins.upward
+    names = listed(b.symbol for b in moved)
+    last = (
+        f"{stays} other references still bind to {base(before)}: functions of one build work on data of the other"
+        if mixed and stays
+        else "the definition is used by whoever was loaded first, and serves all"
+    )
+    yield Finding(
+        rule=RULE.id,
+        severity=Severity.ERROR if mixed else Severity.NOTE,
+        confidence=Confidence.MEDIUM,
+        what=sentence(
+            f"{len(moved)} references of {diff.second.label} will bind to {winner.origin.label}'s {base(after)} instead of "
+            f"{base(before)} if {diff.first.label} is imported first."
+        ),
+        why=(
+            Fact(f"refers to {names}", user, moved[0].symbol, moved[0].version),
+            Fact(f"defines them and is searched first once {diff.first.label} is loaded", winner, moved[0].symbol,
+                 loader_rule=moved[0].rule or "ELF-21"),
+            Fact("defines them too, and serves when it is alone", loser),
+            Fact(last, loader_rule="CL-5" if mixed else None),
+        ),
+        remedies=(
+            use_conda_build(scene.prefix.display, conda_name(scene, meeting.a.origin.name)),
+            Remedy(f"or keep {diff.first.label} and {diff.second.label} in separate processes"),
+        ),
+        key=f"{base(before)} {moved[0].symbol}",
+        wheel=meeting.a.origin,
+        conda_package=next((o for o in (diff.second.origin, diff.first.origin) if o.kind == "conda"), None),
+        subject=user,
+        object=winner,
+        depends_on=("import-order",),
+        assumption=f"if {diff.first.label} is imported first",
+        orders=Orders(((diff.first.label, diff.second.label),), ((diff.second.label, diff.first.label),)),
+    )  # fmt: skip
+
+
+def _stays(diff: Difference, provider: str, users: set[str]) -> int:
+    """How many references of the same objects still bind to the old provider."""
+    count = 0
+    objects = diff.run.trace.objects
+    for path in sorted(users):
+        at = diff.run.by_real.get(path)
+        if at is not None:
+            rows = diff.run.trace.bindings.get(at.index, ())
+            count += sum(b.provider is not None and objects[b.provider].real == provider for b in rows)
+    return count

@@ -1,0 +1,134 @@
+"""Unique or weak definitions of two different builds become one object.
+
+## What happens
+
+Two libraries each carry a static variable of a template or inline function, and the process keeps only the first. If both
+were built from the same source that is what C++ asks for. If the versions differ, one of them works on an object of
+the other's layout or in the other's state: it crashes, in one import order and not in the other.
+
+## Why: the loader rule
+
+GCC marks such variables STB_GNU_UNIQUE: the first definition that is bound serves all objects, those opened with
+RTLD_LOCAL included, whatever its version (ELF-30). dyld coalesces weak definitions of all images that are not hidden
+(MAC-18), and Python's extensions are not (MAC-17).
+
+## Example
+
+```
+one.so   reg::Holder<int>::c   4 bytes
+two.so   reg::Holder<int>::c   1 MiB     binds to one.so's if that was imported first: it reads past the end
+```
+
+## What to do
+
+1. Take both projects from conda: they are built against one version of the shared headers.
+2. Or keep them in separate processes.
+3. The authors can build with `-fno-gnu-unique` or hide their symbols.
+
+## When this is wrong
+
+- The merged objects are constants, or have one layout in both builds: then this is a note.
+
+## References
+
+glibc elf/dl-lookup.c `do_lookup_unique`; dyld Loader.cpp `addWeakDefsToMap`; GCC manual, `-fno-gnu-unique`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from abicheck.loader.scenarios import Difference, Meeting, MovedBinding
+from abicheck.model import Confidence, Fact, Finding, Orders, Remedy, Severity
+from abicheck.rules import Rule
+from abicheck.rules.builds import compare
+from abicheck.rules.naming import conda_name
+from abicheck.rules.scene import Scene
+from abicheck.rules.wording import base, listed, ref, sentence, use_conda_build
+
+RULE = Rule(
+    id="ABI204",
+    name="state-merged",
+    severity="by consequence",
+    classes=("COALESCED_STATE",),
+    platforms=("linux", "osx"),
+    summary="Unique or weak definitions of two different builds become one object",
+    since="0.1",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """One definition: bytes (0 when the format does not say) and whether it can be written."""
+
+    size: int
+    writable: bool
+
+
+def check(scene: Scene) -> Iterator[Finding]:
+    for meeting, diff in scene.differences:
+        groups: dict[tuple[str, str], list[MovedBinding]] = {}
+        for b in diff.bindings:
+            if b.merged and b.before and b.after:
+                groups.setdefault((b.before, b.after), []).append(b)
+        for (before, after), moved in groups.items():
+            if not compare(scene, before, after).same_content:
+                yield _finding(scene, meeting, diff, before, after, moved)
+
+
+def _finding(
+    scene: Scene, meeting: Meeting, diff: Difference, before: str, after: str, moved: list[MovedBinding]
+) -> Finding:
+    pairs = {b.symbol: (definition(scene, before, b.symbol), definition(scene, after, b.symbol)) for b in moved}
+    clash = sorted(s for s, (a, b) in pairs.items() if a and b and a.size != b.size and a.size and b.size)
+    mutable = sorted(s for s, (a, b) in pairs.items() if (a and a.writable) or (b and b.writable))
+    twins = compare(scene, before, after)
+    if clash:
+        severity = Severity.ERROR
+    elif mutable and twins.same_library:
+        severity = Severity.WARNING
+    else:
+        severity = Severity.NOTE
+    first = (clash or mutable or sorted(pairs))[0]
+    own, other = pairs[first]
+    winner, loser = ref(scene.view, after), ref(scene.view, before)
+    assert winner is not None and loser is not None
+    layout = f" of {other.size} bytes" if other and other.size else ""
+    expected = f" of {own.size} bytes" if own and own.size else ""
+    return Finding(
+        rule=RULE.id,
+        severity=severity,
+        confidence=Confidence.MEDIUM,
+        what=sentence(
+            f"{diff.second.label} will share {len(pairs)} static object{'s' if len(pairs) > 1 else ''} with "
+            f"{winner.origin.label} ({base(after)}) if {diff.first.label} is imported first."
+        ),
+        why=(
+            Fact(f"defines {first}{expected} for itself", loser, first),
+            Fact(f"defines it{layout} and is loaded first, so its object serves both", winner, first,
+                 loader_rule=moved[0].rule or "ELF-30"),
+            Fact(f"merged: {listed(clash or mutable or sorted(pairs))}"),
+        ),
+        remedies=(
+            use_conda_build(scene.prefix.display, conda_name(scene, meeting.a.origin.name)),
+            Remedy(f"or keep {diff.first.label} and {diff.second.label} in separate processes"),
+        ),
+        key=f"{base(before)} {first}",
+        wheel=meeting.a.origin,
+        conda_package=next((o for o in (diff.second.origin, diff.first.origin) if o.kind == "conda"), None),
+        subject=loser,
+        object=winner,
+        depends_on=("import-order",),
+        assumption=f"if {diff.first.label} is imported first",
+        orders=Orders(((diff.first.label, diff.second.label),), ((diff.second.label, diff.first.label),)),
+    )  # fmt: skip
+
+
+def definition(scene: Scene, path: str, symbol: str) -> Size | None:
+    """Size and writability of a symbol's definition in a file; None when the format does not tell."""
+    binary, _ = scene.read(path)
+    if binary is None or binary.format != "elf":
+        return None
+    found = binary.slices[0].exported.get(symbol.encode("utf-8", "surrogateescape"), ())  # type: ignore[attr-defined]
+    return Size(found[0].size, bool(found[0].writable)) if found else None

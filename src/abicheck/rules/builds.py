@@ -1,0 +1,70 @@
+"""Are two files builds of one library, and does it matter which of them serves? Shared by ABI103, 104, 203 and 204."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from abicheck.binary.facts import Slice
+from abicheck.knowledge.library_names import stem
+from abicheck.rules.scene import Scene
+from abicheck.rules.wording import base
+
+# Run-time libraries whose newer builds serve older users by contract: versioned nodes, never removed (ELF-36, CL-3).
+_UPWARD = re.compile(r"lib(stdc\+\+|gcc_s|gomp|gfortran|quadmath|atomic|z|c\+\+|c\+\+abi|unwind)[.-]")
+_MANGLED = re.compile(r"_Z|\?")
+
+
+@dataclass(frozen=True, slots=True)
+class Twins:
+    """Two files compared. ``same_library``: one name once mangling is undone; ``same_content``: nothing can differ."""
+
+    same_library: bool
+    same_content: bool
+    upward: bool
+
+
+def compare(scene: Scene, a: str, b: str) -> Twins:
+    """Compare two real paths by name, identity and content (build id, then size and tables)."""
+    left, right = _name(scene, a), _name(scene, b)
+    return Twins(stem(left)[0] == stem(right)[0], _same_content(scene, a, b), bool(_UPWARD.match(left)))
+
+
+def _slice(scene: Scene, path: str) -> Slice | None:
+    binary, _ = scene.read(path)
+    return binary.slices[0] if binary is not None else None
+
+
+def _name(scene: Scene, path: str) -> str:
+    part = _slice(scene, path)
+    return base(part.identity) if part is not None and part.identity else base(path)
+
+
+def _same_content(scene: Scene, a: str, b: str) -> bool:
+    left, right = scene.view.lookup(a), scene.view.lookup(b)
+    if left.entry is None or right.entry is None:
+        return False
+    if left.entry.ident == right.entry.ident:
+        return True
+    one, two = _slice(scene, a), _slice(scene, b)
+    ids = [getattr(s, "build_id", None) for s in (one, two)]
+    if ids[0] and ids[1]:
+        return ids[0] == ids[1]
+    if left.entry.size != right.entry.size or left.entry.source is None or right.entry.source is None:
+        return False
+    return _equal_bytes(scene, a, b)
+
+
+def _equal_bytes(scene: Scene, a: str, b: str) -> bool:
+    one, two = scene.view.open(scene.view.lookup(a)), scene.view.open(scene.view.lookup(b))
+    at, step = 0, 1 << 20
+    while at < one.size:
+        if one.pread(at, step) != two.pread(at, step):
+            return False
+        at += step
+    return True
+
+
+def is_cxx(symbol: str) -> bool:
+    """Whether a symbol is a mangled C++ name, whose meaning depends on class layouts that no soname promises."""
+    return bool(_MANGLED.match(symbol))

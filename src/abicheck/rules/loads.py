@@ -1,0 +1,202 @@
+"""A load that fails, as a finding: what all rules about failing loads share (ABI101, 102, 201, 202, 205).
+
+A rule of that kind picks failures of one loader class and may add facts and remedies of its own; how grave a failure is,
+and how sure, is the same for all of them and stands here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from abicheck.loader.process import Failure
+from abicheck.model import Confidence, Dependence, Fact, Finding, Orders, Origin, Remedy, Severity
+from abicheck.rules.naming import conda_name
+from abicheck.rules.scene import LoadFailure, Scene
+from abicheck.rules.wording import base, import_first, listed, older_wheel, ref, sentence, use_conda_build
+
+
+@dataclass(frozen=True, slots=True)
+class Grade:
+    """Severity, confidence, what they depend on, and the assumption to print."""
+
+    severity: Severity
+    confidence: Confidence
+    depends_on: tuple[Dependence, ...]
+    assumption: str
+
+
+Addition = Callable[[Scene, LoadFailure], tuple[Sequence[Fact], Sequence[Remedy]]]
+
+
+def findings(scene: Scene, rule: str, pick: Callable[[Failure], bool], more: Addition) -> Iterator[Finding]:
+    """One finding for each distinct cause among the failures a rule picks; modules that fail alike are one finding."""
+    groups: dict[tuple[object, ...], list[LoadFailure]] = {}
+    for f in scene.failures:
+        if pick(f.failure):
+            groups.setdefault(_cause(f), []).append(f)
+    for alike in groups.values():
+        alike.sort(key=lambda f: (_RANK[f.importance], f.unit.module))
+        yield _finding(scene, rule, alike, more)
+
+
+_RANK = {"demanded": 0, "reachable": 1, "unreferenced": 2, "optional": 3}
+
+
+def _cause(f: LoadFailure) -> tuple[object, ...]:
+    failure = f.failure
+    symbol = failure.symbol if failure.kind != "MISSING_SYMBOL" else ""  # one alien library misses many symbols
+    return (
+        f.situation, f.owner, f.subject, f.cause.origin if f.cause else None, failure.kind, failure.library,
+        symbol, failure.version if failure.kind == "MISSING_VERSION" else "", failure.provider,
+        failure.requester if failure.kind != "MISSING_LIB" else "", f.importance in ("demanded", "reachable"),
+    )  # fmt: skip
+
+
+def grade(scene: Scene, f: LoadFailure) -> Grade:
+    """How grave and how sure (contract.md section 3, user-experience.md section 6)."""
+    depends: list[Dependence] = []
+    assumptions: list[str] = []
+    severity, confidence = Severity.ERROR, Confidence.HIGH
+    if f.situation == "after" and f.cause is not None:
+        depends.append("import-order")
+        assumptions.append(f"if {f.cause.label} is imported first")
+    if f.failure.needs_host or _outside(scene, f.failure):
+        depends.append("host")
+        assumptions.append(f"on this host ({scene.host.label})")
+    if f.importance in ("reachable", "unreferenced"):
+        depends.append("python-code")
+        assumptions.append(f"if `{f.unit.module}` is imported")
+    if f.importance == "unreferenced":
+        severity = Severity.WARNING
+    if f.importance == "optional":
+        severity = Severity.NOTE
+    if depends:
+        # A host that was described in full is a fact of the question, not a guess.
+        guesses = [d for d in depends if not (d == "host" and scene.host.complete)]
+        confidence = Confidence.LOW if len(guesses) > 1 else Confidence.MEDIUM
+    return Grade(severity, confidence, tuple(depends), " and ".join(assumptions))
+
+
+def _outside(scene: Scene, failure: Failure) -> bool:
+    """Whether the file that decides lies on the host, or only the host could have it."""
+    if failure.kind == "MISSING_LIB":
+        return scene.system == "linux"
+    return bool(failure.provider) and not failure.provider.startswith(scene.view.root + "/")
+
+
+def _finding(scene: Scene, rule: str, alike: list[LoadFailure], more: Addition) -> Finding:
+    f = alike[0]
+    g = grade(scene, f)
+    failure = f.failure
+    modules = listed(x.unit.module for x in alike)
+    facts, remedies = more(scene, f)
+    subject = ref(scene.view, failure.requester)
+    provider = ref(scene.view, failure.provider)
+    other = next((o.origin for o in (provider, subject) if o is not None and o.origin.kind == "conda"), None)
+    if f.owner.kind == "conda":
+        other = other or f.owner
+    return Finding(
+        rule=rule,
+        severity=g.severity,
+        confidence=g.confidence,
+        what=what(scene, f),
+        why=(*_evidence(scene, f), *facts, *_more_modules(alike, modules)),
+        remedies=(*remedies, *_remedies(scene, f)),
+        key=failure.version or failure.symbol or failure.library or base(failure.provider) or f.unit.module,
+        wheel=f.subject,
+        conda_package=other,
+        subject=subject,
+        object=provider if provider != subject else None,
+        depends_on=g.depends_on,
+        assumption=g.assumption,
+        orders=f.orders,
+    )
+
+
+def what(scene: Scene, f: LoadFailure) -> str:
+    """Sentence one: what will happen, in the user's terms."""
+    text = scene.view_text(f.failure.message)
+    reason = _reason(f.failure) or text
+    verb = "will end the process" if f.result.outcome == "aborted" else "will fail"
+    if f.importance in ("unreferenced", "optional"):
+        verb = verb.replace("will", "would")
+    if f.situation == "after" and f.cause is not None:
+        verb += f" if {f.cause.label} is imported first"
+    if f.situation == "damaged":
+        verb += f" once {f.subject.name} {f.subject.version} is installed"
+    return sentence(f"`import {f.unit.module}` {verb}: {reason}.")
+
+
+def _reason(failure: Failure) -> str:
+    if failure.kind == "MISSING_LIB":
+        return f"{base(failure.requester)} needs {failure.library}, and nothing provides it"
+    if failure.kind == "MISSING_VERSION":
+        return f"version `{failure.version}' not found in the {failure.library} it gets"
+    if failure.kind == "MISSING_SYMBOL":
+        symbol = failure.symbol if len(failure.symbol) <= 60 else failure.symbol[:57] + "..."
+        return f"undefined symbol {symbol}"
+    return ""
+
+
+def _evidence(scene: Scene, f: LoadFailure) -> Iterator[Fact]:
+    failure, view = f.failure, scene.view
+    requester = ref(view, failure.requester)
+    if requester is not None and failure.library:
+        wanted = failure.version or failure.symbol or failure.library
+        source = f" from {failure.library}" if failure.version or failure.symbol else ""
+        yield Fact(f"needs {wanted}{source}", requester, failure.symbol or None, failure.version or None)
+    elif requester is not None:
+        yield Fact("is what cannot be loaded", requester, failure.symbol or None)
+    provider = ref(view, failure.provider)
+    if provider is not None and provider != requester:
+        yield Fact(f"is the file that serves it, from {provider.origin.label}", provider)
+    yield Fact(f"the loader says: {scene.view_text(failure.message)}", loader_rule=failure.rule, attempts=failure.attempts)
+    yield from _served_first(scene, f)
+    if f.result.event.because:
+        yield Fact(f"it is loaded by {f.result.event.because}")
+
+
+def _served_first(scene: Scene, f: LoadFailure) -> Iterator[Fact]:
+    """Why that file and not its own: somebody else had it loaded already."""
+    if f.cause is None or not f.failure.library:
+        return
+    diff = next((d for _, d in scene.differences if d.first is f.cause and d.second.origin == f.owner), None)
+    if diff is None:
+        return
+    for o in diff.run.trace.objects:
+        if o.kept and o.path == f.failure.provider:
+            yield Fact(
+                f"{base(o.real)} is in the process because {f.cause.label} loaded it; a loaded library of that name serves "
+                "every later request for it",
+                ref(scene.view, o.real), loader_rule=_capture_rule(scene),
+            )  # fmt: skip
+            return
+
+
+def _capture_rule(scene: Scene) -> str:
+    return {"linux": "ELF-2", "osx": "MAC-1", "win": "WIN-1"}[scene.system]
+
+
+def _more_modules(alike: list[LoadFailure], modules: str) -> Iterator[Fact]:
+    if len(alike) > 1:
+        yield Fact(f"{len(alike)} modules fail in this way: {modules}")
+
+
+def _remedies(scene: Scene, f: LoadFailure) -> Iterator[Remedy]:
+    name = scene.prefix.display
+    if f.orders is not None and f.orders.works:
+        yield import_first(_imports(f.orders))
+    if f.subject.kind in ("wheel", "pip"):
+        twin = conda_name(scene, f.subject.name)
+        yield use_conda_build(name, twin)
+        yield older_wheel(f.subject.name, f.subject.version)
+
+
+def _imports(orders: Orders) -> Sequence[str]:
+    return orders.works[0]
+
+
+def alien(origin: Origin) -> bool:
+    """Whether a file comes from outside wheel and prefix."""
+    return origin.kind in ("host", "unowned")

@@ -1,0 +1,17 @@
+"""The other world's name of a project: what conda calls what pip calls NAME, as far as prefix and tables tell."""
+
+from __future__ import annotations
+
+from packaging.utils import canonicalize_name
+
+from abicheck.rules.scene import Scene
+
+
+def conda_name(scene: Scene, project: str) -> str:
+    """The conda package to install instead: the one that holds the project's dist-info here, else the table of names
+    that differ, else the same name."""
+    wanted = canonicalize_name(project)
+    dist = scene.prefix.distribution(wanted)
+    if dist is not None and dist.owner is not None:
+        return dist.owner.name
+    return wanted

@@ -1,0 +1,453 @@
+"""What a rule may ask: the wheels, the prefix, every load that fails, every meeting and what it changes.
+
+A scene is a stage (files and processes) with the questions already worked out, each once, when first asked. It decides
+nothing: it does not know which difference is bad.
+"""
+
+from __future__ import annotations
+
+import functools
+import posixpath
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from abicheck.binary.facts import Binary
+from abicheck.errors import BinaryError
+from abicheck.host import Host
+from abicheck.loader.process import EventResult, Failure
+from abicheck.loader.scenarios import (
+    Difference,
+    Group,
+    Meeting,
+    Reach,
+    Run,
+    Simulator,
+    UniqueSymbol,
+    Unit,
+    contested,
+    difference,
+    reach,
+)
+from abicheck.loader.units import Importer, bare_group, group_of, module_of
+from abicheck.model import FileRef, Orders, Origin, Skipped
+from abicheck.overlay import View
+from abicheck.prefix import Interpreter, Layout, Prefix
+from abicheck.rules.sites import ImportSites
+from abicheck.stage import Stage
+
+
+@dataclass(frozen=True, eq=False)
+class Native:
+    """A native file of a subject (a wheel, or a distribution under audit). ``module``: its import name, or None when it
+    is no extension module that this interpreter imports (PY-7). ``problem``: why it could not be read."""
+
+    path: str
+    ref: FileRef
+    binary: Binary | None
+    problem: str | None
+    module: str | None
+
+
+Situation = Literal["alone", "after", "damaged"]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadFailure:
+    """One load that fails, and when.
+
+    ``alone``: the subject's own import fails in this environment. ``after``: it loads alone and fails when ``cause`` was
+    imported first. ``damaged``: an extension that loads today and no longer will, because files changed.
+    ``importance``: ``demanded`` (importing the project is certain to do it), ``reachable`` (a module of the project
+    imports it unguarded), ``optional`` (every import of it is guarded or inside a function), ``unreferenced``.
+    """
+
+    situation: Situation
+    unit: Unit
+    owner: Origin
+    subject: Origin
+    result: EventResult
+    importance: Literal["demanded", "reachable", "optional", "unreferenced"]
+    cause: Group | None = None
+    orders: Orders | None = None
+
+    @property
+    def failure(self) -> Failure:
+        assert self.result.failure is not None
+        return self.result.failure
+
+
+class Scene:
+    """See the module.
+
+    Args:
+        stage: prefix, host and views.
+        subjects: whose risk is judged: the wheels of the transaction, or what pip installed (audit).
+        transaction: what pip will do besides writing files (replace, fetch); None for an audit.
+    """
+
+    def __init__(self, stage: Stage, subjects: Iterable[Origin], transaction: Any = None) -> None:
+        self.stage = stage
+        self.subject_origins = tuple(subjects)
+        self.transaction = transaction
+        self._unique: dict[str, Mapping[str, UniqueSymbol]] = {}
+
+    # -- the ground ----------------------------------------------------------
+
+    @property
+    def view(self) -> View:
+        """The environment after the install."""
+        return self.stage.after
+
+    @property
+    def before(self) -> View:
+        return self.stage.before
+
+    @property
+    def prefix(self) -> Prefix:
+        return self.stage.prefix
+
+    @property
+    def interpreter(self) -> Interpreter:
+        return self.stage.interpreter
+
+    @property
+    def layout(self) -> Layout:
+        return self.stage.layout
+
+    @property
+    def host(self) -> Host:
+        return self.stage.host
+
+    @property
+    def subdir(self) -> str:
+        return self.stage.subdir
+
+    @property
+    def system(self) -> str:
+        """linux, osx or win."""
+        return self.subdir.partition("-")[0]
+
+    @property
+    def wheels(self) -> tuple[Any, ...]:
+        return tuple(p.wheel for p in self.stage.placed)
+
+    @property
+    def importer(self) -> Importer:
+        return self.stage.importer
+
+    # -- files ---------------------------------------------------------------
+
+    @functools.cached_property
+    def _owned(self) -> Mapping[Origin, tuple[str, ...]]:
+        """Absolute paths by owner, after the install: files of wheels, of conda packages, of pip's distributions."""
+        root = self.view.root
+        out: dict[Origin, list[str]] = {}
+        written = {self.prefix.key(t.path) for p in self.stage.placed for t in p.targets}
+        for placed in self.stage.placed:
+            out.setdefault(placed.origin, []).extend(posixpath.join(root, t.path) for t in placed.targets)
+        for record in self.prefix.records:
+            rest = [f for f in record.files if self.prefix.key(f) not in written and f not in self.stage.removed]
+            mine = [f for f in rest if self.prefix.origin(f) == record.origin] if self._has_pip else rest
+            out.setdefault(record.origin, []).extend(posixpath.join(root, f) for f in mine)
+        for dist in self.prefix.distributions:
+            if not dist.by_conda:
+                files = [f for f in dist.files if self.prefix.key(f) not in written and f not in self.stage.removed]
+                out.setdefault(dist.origin, []).extend(posixpath.join(root, f) for f in files)
+        return {k: tuple(dict.fromkeys(v)) for k, v in out.items()}
+
+    @functools.cached_property
+    def _has_pip(self) -> bool:
+        return any(not d.by_conda for d in self.prefix.distributions)
+
+    def files_of(self, origin: Origin) -> tuple[str, ...]:
+        """Absolute paths that an owner has after the install."""
+        return self._owned.get(origin, ())
+
+    @functools.cached_property
+    def natives(self) -> Mapping[Origin, tuple[Native, ...]]:
+        """Native files of the subjects, by subject, in path order."""
+        return {o: tuple(self._natives_of(o)) for o in self.subject_origins}
+
+    def _natives_of(self, origin: Origin) -> Iterator[Native]:
+        wheel_natives = {
+            posixpath.join(self.view.root, t.path)
+            for p in self.stage.placed if p.origin == origin
+            for t in p.targets if t.member is not None and (m := p.wheel.member(t.member)) is not None and m.is_native
+        }  # fmt: skip
+        if origin.kind == "wheel":
+            paths: Iterable[str] = sorted(wheel_natives)
+        else:
+            paths = sorted(p for p in self.files_of(origin) if _native_name(p))
+        for path in paths:
+            binary, problem = self.read(path)
+            if binary is None and problem is None and origin.kind != "wheel":
+                continue
+            yield Native(path, self.view.ref(path), binary, problem, module_of(self.importer, path))
+
+    def read(self, path: str) -> tuple[Binary | None, str | None]:
+        """Facts of a file, or why there are none."""
+        found = self.view.lookup(path)
+        if found.status == "unknown":
+            return None, "is listed by conda's records but is not here"
+        if found.status != "file":
+            return None, None
+        try:
+            return self.view.binary(found), None
+        except BinaryError as e:
+            return None, e.problem
+
+    def view_text(self, message: str) -> str:
+        """A loader's message without this machine's paths: the prefix is written ``$PREFIX``."""
+        return message.replace(self.view.root, "$PREFIX")
+
+    # -- groups --------------------------------------------------------------
+
+    @functools.cached_property
+    def subjects(self) -> tuple[Group, ...]:
+        """What each subject loads."""
+        return tuple(group_of(self.importer, o, self.files_of(o)) for o in self.subject_origins)
+
+    @functools.cached_property
+    def bystanders(self) -> tuple[Group, ...]:
+        """Everybody else's extension modules (conda packages, installed distributions), without what their imports load
+        first: for finding out whom a subject can meet."""
+        mine = set(self.subject_origins)
+        groups = (bare_group(self.importer, o, self._candidates(o)) for o in sorted(self._owned) if o not in mine)
+        return tuple(g for g in groups if g.units)
+
+    @functools.cache  # noqa: B019 - a scene lives as long as the process that judges it
+    def full(self, bare: Group) -> Group:
+        """A bystander as a program loads it. Its imports are derived only when it does not load without them."""
+        alone = self.stage.scout.run(bare)
+        if all(r.result.outcome in ("loaded", "unknown") for r in alone.results.values()):
+            return bare
+        return group_of(self.importer, bare.origin, self.files_of(bare.origin))
+
+    def _candidates(self, origin: Origin) -> tuple[str, ...]:
+        """Files that can be extension modules; the rest of a package need not be looked at."""
+        suffix = self.interpreter.extension_suffixes[-1]
+        return tuple(p for p in self.files_of(origin) if p.endswith(suffix))
+
+    # -- what fails ----------------------------------------------------------
+
+    @functools.cached_property
+    def failures(self) -> tuple[LoadFailure, ...]:
+        """All loads that fail because of the subjects: alone, after one another, or because files changed."""
+        return (*self._alone, *self._after, *self._damaged)
+
+    @functools.cached_property
+    def _alone(self) -> tuple[LoadFailure, ...]:
+        out = []
+        for group in self.subjects:
+            paths = {u.path for u in group.units}
+            for unit, result in self._results(group):
+                if result.outcome in ("failed", "aborted") and result.failure is not None:
+                    importance = self.importance(group, unit) if unit.path in paths else "demanded"
+                    out.append(LoadFailure("alone", unit, group.origin, group.origin, result, importance))
+        return tuple(out)
+
+    def _results(self, group: Group) -> Iterator[tuple[Unit, EventResult]]:
+        """Every unit by itself, and what else importing the project is certain to open."""
+        simulator = self.stage.simulator
+        for unit in group.units:
+            yield unit, simulator.single(group, unit)
+        units = {u.path for u in group.units}
+        for event in group.prelude:
+            if event.open not in units and not event.optional:
+                result = simulator.run(group).prelude[event.open]
+                yield Unit(event.open, event.label.removeprefix("import "), (event,)), result
+
+    @functools.cached_property
+    def _after(self) -> tuple[LoadFailure, ...]:
+        """What one order breaks. A unit that fails in an order is told with that order and, if it is so, the other."""
+        out = []
+        for meeting in self.meetings:
+            for diff, other in ((meeting.a_first, meeting.b_first), (meeting.b_first, meeting.a_first)):
+                works = () if other.broken else ((other.first.label, other.second.label),)
+                orders = Orders(((diff.first.label, diff.second.label),), works)
+                sure = self._broken_by_import(diff) if diff.broken else frozenset()
+                for broken in diff.broken:
+                    result = diff.run.results[broken.unit.path].result
+                    importance = self.importance(diff.second, broken.unit)
+                    if importance == "demanded" and broken.unit.path not in sure:
+                        importance = "reachable"
+                    out.append(
+                        LoadFailure("after", broken.unit, diff.second.origin, meeting.a.origin, result, importance,
+                                    diff.first, orders)
+                    )  # fmt: skip
+        return tuple(out)
+
+    def _broken_by_import(self, diff: Difference) -> frozenset[str]:
+        """Units that already fail when only what importing the first project is certain to load came before them."""
+        certain = diff.first.certain
+        if certain == diff.first or not certain.prelude:
+            return frozenset(b.unit.path for b in diff.broken) if certain == diff.first else frozenset()
+        return frozenset(b.unit.path for b in difference(self.stage.simulator, certain, diff.second).broken)
+
+    @functools.cached_property
+    def _damaged(self) -> tuple[LoadFailure, ...]:
+        """Extensions of others that load today and fail after the install, alone: files were replaced or removed."""
+        if self.view is self.before:
+            return ()
+        out = []
+        for group in self.bystanders:
+            for unit, result in self._changed_units(group):
+                subject = self._culprit(result)
+                out.append(LoadFailure("damaged", unit, group.origin, subject, result, self.importance(group, unit)))
+        return tuple(out)
+
+    def _changed_units(self, bare: Group) -> Iterator[tuple[Unit, EventResult]]:
+        """Units that load in the environment as it is and not as it will be. Only packages that map a file which the
+        install writes or removes are run in full."""
+        if not self._touched(bare):
+            return
+        group = self.full(bare)
+        after = self.stage.simulator.run(group)
+        failing = [u for u in group.units if after.results[u.path].result.outcome in ("failed", "aborted")]
+        if not failing:
+            return
+        before = self._group_before(group)
+        was = self.stage.simulator_before.run(before)
+        for unit in failing:
+            old = was.results.get(unit.path)
+            if old is not None and old.result.outcome == "loaded":
+                result = after.results[unit.path].result
+                if result.failure is not None:
+                    yield unit, result
+
+    def _touched(self, bare: Group) -> bool:
+        """Whether a package's libraries are not those of before the install."""
+        root, changed = self.view.root, self.changed_paths
+        run = self.stage.scout.run(bare)
+        if any(r.result.outcome in ("failed", "aborted") for r in run.results.values()):
+            return bool(changed)
+        return any(o.real[len(root) + 1 :] in changed for o in run.trace.objects if o.real.startswith(root + "/"))
+
+    @functools.cached_property
+    def changed_paths(self) -> frozenset[str]:
+        """Prefix-relative paths of natives that the install writes over something or removes."""
+        written = {t.path for p in self.stage.placed for t in p.targets if t.member is not None}
+        there = {p for p in written if self.before.lookup(posixpath.join(self.before.root, p)).status != "absent"}
+        outside = {p for p in written - there if not p.startswith(self.layout.platlib + "/") and _native_name(p)}
+        return frozenset(p for p in there if _native_name(p)) | outside | self.stage.removed
+
+    def _group_before(self, group: Group) -> Group:
+        paths = [p for p in self.files_of(group.origin) if self.before.lookup(p).status in ("file", "unknown")]
+        if not group.prelude:
+            return bare_group(self.stage.importer_before, group.origin, paths)
+        return group_of(self.stage.importer_before, group.origin, paths)
+
+    def _culprit(self, result: EventResult) -> Origin:
+        """The wheel whose file takes part in a failure; the first of the transaction when none does by name."""
+        failure = result.failure
+        assert failure is not None
+        for path in (failure.provider, failure.requester):
+            if path.startswith("/"):
+                origin = self.view.origin(self.view.lookup(path).real)
+                if origin in self.subject_origins:
+                    return origin
+        return self.subject_origins[0]
+
+    def importance(self, group: Group, unit: Unit) -> Literal["demanded", "reachable", "optional", "unreferenced"]:
+        """How sure it is that a program that uses the project loads this unit."""
+        if unit.demanded:
+            return "demanded"
+        return self.sites(group.origin).importance(unit.module)
+
+    @functools.cache  # noqa: B019 - a scene lives as long as the process that judges it
+    def sites(self, origin: Origin) -> ImportSites:
+        """Where an owner's Python code imports its extension modules."""
+        return ImportSites(self.view, self.importer, self.files_of(origin))
+
+    # -- who meets whom ------------------------------------------------------
+
+    @functools.cached_property
+    def meetings(self) -> tuple[Meeting, ...]:
+        """Pairs of a subject with anybody else (another subject included) that share a capture key, in both orders."""
+        out = []
+        for mine, other, keys in self._candidates_to_meet():
+            simulator = self.stage.simulator
+            meeting = Meeting(mine, other, keys, difference(simulator, mine, other), difference(simulator, other, mine))
+            if not (meeting.a_first.empty and meeting.b_first.empty):
+                out.append(meeting)
+            simulator.forget(mine, other)
+            simulator.forget(other, mine)
+        return tuple(out)
+
+    def _candidates_to_meet(self) -> Iterator[tuple[Group, Group, tuple[str, ...]]]:
+        for n, mine in enumerate(self.subjects):
+            if not (mine.units or mine.prelude):
+                continue
+            here = self._reach(mine)
+            for other in self.subjects[n + 1 :]:
+                keys = contested(here, self._reach(other), self.unique_symbols) if other.units else ()
+                if keys:
+                    yield mine, other, keys
+            for bare in self.bystanders:
+                keys = contested(here, self._scouted(bare), self.unique_symbols)
+                if keys:
+                    yield mine, self.full(bare), keys
+
+    @functools.cache  # noqa: B019 - a scene lives as long as the process that judges it
+    def _reach(self, group: Group) -> Reach:
+        simulator = self.stage.simulator
+        return reach(simulator.run(group), simulator.base())
+
+    @functools.cache  # noqa: B019 - a scene lives as long as the process that judges it
+    def _scouted(self, bare: Group) -> Reach:
+        """What a bystander maps, found without binding; with its imports when it does not load without them."""
+        scout = self.stage.scout
+        return reach(scout.run(self.full(bare)), scout.base())
+
+    @property
+    def differences(self) -> Iterator[tuple[Meeting, Difference]]:
+        """Every order of every meeting."""
+        for meeting in self.meetings:
+            yield meeting, meeting.a_first
+            yield meeting, meeting.b_first
+
+    def run_of(self, group: Group) -> Run:
+        """A group alone in the interpreter."""
+        return self.stage.simulator.run(group)
+
+    @property
+    def simulator(self) -> Simulator:
+        return self.stage.simulator
+
+    def unique_symbols(self, real: str) -> Mapping[str, UniqueSymbol]:
+        """Unique symbols a file defines (ELF-30); none for formats without them."""
+        if real not in self._unique:
+            self._unique[real] = self._read_unique(real)
+        return self._unique[real]
+
+    def _read_unique(self, real: str) -> Mapping[str, UniqueSymbol]:
+        binary, _ = self.read(real)
+        if binary is None or binary.format != "elf" or "unique" not in binary.slices[0].flags:
+            return {}
+        exported = binary.slices[0].exported  # type: ignore[attr-defined]
+        return {
+            name.decode("utf-8", "replace"): UniqueSymbol(d.size, bool(d.writable))
+            for name, definitions in exported.items()
+            for d in definitions
+            if d.binding == "unique"
+        }
+
+    # -- what was not understood --------------------------------------------
+
+    @functools.cached_property
+    def skipped(self) -> tuple[Skipped, ...]:
+        """Files that could not be read although the verdict may depend on them."""
+        out = [
+            Skipped(n.ref.member or n.ref.path, n.problem, True, o.name)
+            for o, natives in self.natives.items()
+            for n in natives
+            if n.problem is not None
+        ]
+        return tuple(sorted(out))
+
+
+def _native_name(path: str) -> bool:
+    """Whether a file of an installed distribution is worth opening; content decides afterwards."""
+    name = posixpath.basename(path)
+    return name.endswith((".so", ".pyd", ".dll", ".dylib")) or ".so." in name

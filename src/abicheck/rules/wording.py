@@ -1,0 +1,62 @@
+"""How findings speak: names of files and imports, and the commands people can paste (user-experience.md section 16)."""
+
+from __future__ import annotations
+
+import posixpath
+import shlex
+from collections.abc import Iterable, Sequence
+
+from abicheck.model import FileRef, Origin, Remedy
+from abicheck.overlay import View
+
+COUNTED = 5  # more than this many names become a count
+
+
+def ref(view: View, path: str) -> FileRef | None:
+    """The file at a path a loader spelled, as findings name it; None for no path."""
+    if not path:
+        return None
+    if not path.startswith("/"):
+        return FileRef(path, Origin("host"))
+    found = view.lookup(path)
+    return view.ref(found.real)
+
+
+def base(path: str) -> str:
+    return posixpath.basename(path)
+
+
+def listed(names: Iterable[str]) -> str:
+    """Up to five names, then a count."""
+    items = list(dict.fromkeys(names))
+    shown = ", ".join(items[:COUNTED])
+    return shown if len(items) <= COUNTED else f"{shown} and {len(items) - COUNTED} more"
+
+
+def sentence(text: str) -> str:
+    """Cut a sentence that would not stand alone in a CI annotation to 200 characters, at a word."""
+    if len(text) <= 200:
+        return text
+    return text[:197].rsplit(" ", 1)[0] + " …"
+
+
+def quoted(spec: str) -> str:
+    """A conda or pip spec as a shell wants it: double quotes where it holds an operator or a space."""
+    return f'"{spec}"' if any(c in spec for c in "<>=!~* ") else shlex.quote(spec)
+
+
+def conda_install(prefix_name: str, *specs: str) -> str:
+    return " ".join(["conda install -n", shlex.quote(prefix_name), *map(quoted, specs)])
+
+
+def use_conda_build(prefix_name: str, conda_name: str) -> Remedy:
+    return Remedy("take the conda build, made for this environment's libraries", conda_install(prefix_name, conda_name))
+
+
+def older_wheel(project: str, version: str) -> Remedy:
+    return Remedy("or choose an earlier release of the wheel", f'pip install "{project}<{version}"')
+
+
+def import_first(names: Sequence[str]) -> Remedy:
+    chain = "; ".join(f"import {n}" for n in names)
+    return Remedy("or import in the order that works", f"python -c {shlex.quote(chain)}")
