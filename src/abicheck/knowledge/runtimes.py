@@ -268,4 +268,4 @@ def consequence(family_name: str, a: str, b: str, system: System, meets: frozens
 
 def _covers(row: tuple[str, str], a: str, b: str) -> bool:
     x, y = row
-    return any((p in (x, "*")) and (q in (y, "*")) for p, q in ((a, b), (b, a)))
+    return any(x in (p, "*") and y in (q, "*") for p, q in ((a, b), (b, a)))

@@ -1,0 +1,67 @@
+"""Variables that lead a library to data, plugins or settings (``data_directories.toml``), for ABI601."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Literal
+
+from abicheck.knowledge.library_names import Stem, spellings
+
+
+@dataclass(frozen=True, slots=True)
+class DataDirectory:
+    """One variable (or its spellings) and the library that reads it; fields as the table explains them. Severities are
+    the words note, warning, error."""
+
+    names: tuple[str, ...]
+    family: str
+    stems: re.Pattern[str]
+    kind: Literal["data", "plugins", "modules", "config", "certificates"]
+    replaces: bool
+    compare: Literal["proj-layout", "library-version", "nothing"]
+    parts: int
+    differ: str
+    same: str
+    unknown: str
+    outcome: str
+    marker: str
+    source: str
+    date: str
+
+    def read_by(self, name: Stem) -> bool:
+        """Whether a library of that name reads the variable."""
+        return any(self.stems.fullmatch(s) for s in spellings(name))
+
+
+@cache
+def directories() -> tuple[DataDirectory, ...]:
+    """All rows of the table."""
+    raw = tomllib.loads(files("abicheck.knowledge").joinpath("data_directories.toml").read_text("utf-8"))
+    return tuple(
+        DataDirectory(
+            names=tuple(r["names"]),
+            family=r["family"],
+            stems=re.compile("|".join(f"(?:{s})" for s in r["stems"]), re.IGNORECASE),
+            kind=r["kind"],
+            replaces=r["replaces"],
+            compare=r["compare"],
+            parts=r.get("parts", 0),
+            differ=r["differ"],
+            same=r["same"],
+            unknown=r["unknown"],
+            outcome=r["outcome"],
+            marker=r.get("marker", ""),
+            source=r["source"],
+            date=r.get("date", raw["date"]),
+        )
+        for r in raw["directory"]
+    )
+
+
+def reading(variable: str) -> DataDirectory | None:
+    """The row that names a variable, None for variables the table does not know."""
+    return next((d for d in directories() if variable in d.names), None)
