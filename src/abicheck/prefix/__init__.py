@@ -1,5 +1,6 @@
 """Prefixes: conda's records, who owns which file, the interpreter, what pip installed there. Read only, nothing run."""
 
+from abicheck.prefix.damage import Damaged, both_claim, find_damage, is_partial_copy
 from abicheck.prefix.distributions import Distribution, import_names
 from abicheck.prefix.files import Files, Node, Resolved, State, list_folder
 from abicheck.prefix.history import ActivationScript
@@ -12,6 +13,7 @@ from abicheck.prefix.records import CondaRecord, PathInfo
 __all__ = [
     "ActivationScript",
     "CondaRecord",
+    "Damaged",
     "Distribution",
     "Files",
     "Interpreter",
@@ -21,9 +23,12 @@ __all__ = [
     "Prefix",
     "Resolved",
     "State",
+    "both_claim",
+    "find_damage",
     "find_named_prefix",
     "import_names",
     "is_environment",
+    "is_partial_copy",
     "list_folder",
     "open_prefix",
 ]

@@ -81,7 +81,13 @@ def _folders(path: str) -> list[str]:
 
 def _open_directory(root: str) -> Prefix:
     files = DiskFiles(root)
-    return assemble(root, "directory", root, files, read_records(files))
+    return assemble(root, "directory", display_name(root), files, read_records(files))
+
+
+def display_name(root: str) -> str:
+    """What people call the environment: its folder's name, ``base`` for an installation of conda itself."""
+    is_base = os.path.isdir(f"{root}/condabin") or (os.path.isdir(f"{root}/envs") and os.path.isdir(f"{root}/pkgs"))
+    return "base" if is_base else posixpath.basename(root)
 
 
 def read_records(files: DiskFiles) -> Iterator[tuple[str, bytes]]:
@@ -165,7 +171,9 @@ def _open_packages(root: str, folders: list[str]) -> Prefix:
             interpreter = find_interpreter([record], files, probe.subdir)
             if interpreter is not None:
                 site, windows = interpreter.site_packages, probe.subdir.startswith("win-")
-    return Prefix(root, "packages", root, MappedFiles(root, nodes.items()), heads.values(), problems)
+    return Prefix(
+        root, "packages", posixpath.basename(root), MappedFiles(root, nodes.items()), heads.values(), problems
+    )
 
 
 def _package(folder: str, files: DiskFiles, place: Place) -> tuple[CondaRecord, Mapping[str, Node]]:

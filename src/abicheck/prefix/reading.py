@@ -6,11 +6,12 @@ import functools
 import posixpath
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from packaging.utils import canonicalize_name
 
 from abicheck.model import Origin, Skipped
+from abicheck.prefix.damage import Damaged, find_damage
 from abicheck.prefix.distributions import Distribution, find_distributions
 from abicheck.prefix.files import Files, Resolved, State, content_state, read_bytes, resolve
 from abicheck.prefix.history import ActivationScript, activation_scripts, environment_variables, requested_specs
@@ -86,6 +87,26 @@ class Prefix:
                 out[key] = (record,) if held is None else held if record in held else (*held, record)
         return out
 
+    def owned(self) -> Iterator[tuple[str, tuple[CondaRecord, ...]]]:
+        """Every path that records list, once, as the first of them spells it, with all that list it."""
+        seen: set[str] = set()
+        for record in self.records:
+            for path in record.files:
+                key = self.key(path)
+                if key not in seen:
+                    seen.add(key)
+                    yield path, self._owners[key]
+
+    def is_hollowed(self, record: CondaRecord) -> bool:
+        """Whether pip replaced the distribution that the package brought: a distribution of one of its names is there
+        that conda did not install, and the package's own metadata folder is not."""
+        folders = {f.partition(".dist-info/")[0] for f in record.files if ".dist-info/" in f}
+        names = {canonicalize_name(posixpath.basename(f).rpartition("-")[0]) for f in folders}
+        names.add(canonicalize_name(record.name))
+        own = {f + ".dist-info" for f in folders}
+        mine = [d for d in self.distributions if d.name in names and not d.by_conda]
+        return bool(mine) and not any(d.path in own and d.by_conda for d in self.distributions)
+
     def owners(self, path: str) -> tuple[CondaRecord, ...]:
         """The conda packages whose records list the path, by name."""
         return self._owners.get(self.key(path), ())
@@ -129,11 +150,10 @@ class Prefix:
     def recorded_paths(self) -> tuple[str, ...]:
         """Libraries and programs that records list and that are not there: a partial copy of an environment. Their
         content is unknown, not absent. Files of a package whose distribution pip has replaced are really gone."""
-        replaced = {d.name for d in self.distributions if not d.by_conda}
         out: list[str] = []
         for record in self.records:
             natives = [p for p in record.files if _NATIVE.search(p)]
-            if canonicalize_name(record.name) in replaced:
+            if natives and self.is_hollowed(record):
                 natives = [p for p in natives if "/site-packages/" not in p]
             out += [p for p in natives if not self._listed(p)]
         return tuple(out)
@@ -170,6 +190,11 @@ class Prefix:
     def history_requested_specs(self) -> tuple[str, ...]:
         """What the user asked conda for: from the history, else from the records."""
         return requested_specs(self.files) or tuple(s for r in self.records for s in r.requested_specs)
+
+    @functools.cached_property
+    def damage(self) -> tuple[Damaged, ...]:
+        """Files that are not what conda linked. Hashes every native file: seconds for a large environment."""
+        return find_damage(self)
 
     # -- content -------------------------------------------------------------
 
