@@ -12,13 +12,13 @@ from xml.etree import ElementTree as ET
 
 import jsonschema
 import pytest
+from tests.reporters import samples
 
 from abicheck.errors import UsageError
 from abicheck.report import Report
 from abicheck.reporters import RenderOptions, all_reporters, for_file, names, render, reporter
 from abicheck.reporters.github import MOST_PER_LEVEL
 from abicheck.schemas import schema
-from tests.reporters import samples
 
 GOLDEN = Path(__file__).parent / "golden"
 UPDATE = os.environ.get("UPDATE_GOLDEN") == "1"
@@ -385,7 +385,9 @@ def test_contrast(scheme, front, back):
 
 @pytest.mark.parametrize(
     ("file", "form"),
-    [("r.sarif", "sarif"), ("r.json", "json"), ("gl.codequality.json", "gitlab"), ("R.HTML", "html"), ("x.md", "markdown"),
+    [("r.sarif", "sarif"), ("r.json", "json"),
+     ("gl.codequality.json", "gitlab"), ("R.HTML", "html"),
+     ("x.md", "markdown"),
      ("junit.xml", "junit"), ("a.dot", "dot"), ("a.mmd", "mermaid"), ("a.txt", "text"), ("a.sarif.json", "sarif")],
 )  # fmt: skip
 def test_suffix_selects_the_format(file, form):

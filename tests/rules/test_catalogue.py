@@ -65,7 +65,7 @@ RULE = Rule("ABI999", "made-up", "error", ("MISSING_LIB",), ("linux",), "Made up
 
 def module(name: str = "abi999_made_up", doc: str | None = PAGE, **names: object) -> types.ModuleType:
     out = types.ModuleType(f"abicheck.rules.{name}", doc)
-    out.__dict__.update({"RULE": RULE, "check": lambda scene: iter(()), **names})
+    out.__dict__.update({"RULE": RULE, "check": lambda _scene: iter(()), **names})
     return out
 
 
@@ -108,7 +108,9 @@ def test_broken_pages_stop_the_load():
     with pytest.raises(RuleContractError, match="twice"):
         parse_page(PAGE + "\n## Example\n\nagain", "here")
     with pytest.raises(RuleContractError, match="another order"):
-        first = PAGE.replace("## Example", "## X").replace("## References", "## Example").replace("## X", "## References")
+        first = (
+            PAGE.replace("## Example", "## X").replace("## References", "## Example").replace("## X", "## References")
+        )
         parse_page(first, "here")
     with pytest.raises(RuleContractError, match="no text under"):
         parse_page(None, "here")

@@ -21,7 +21,7 @@ def render(report: Report, options: RenderOptions) -> str:
     root = ET.Element("testsuites", name="abicheck")
     if report.error:
         _error_suite(root, report)
-    wheels: dict[str, list[Judged]] = {w.clean(f"{i.name} {i.version}"): [] for i in report.inputs}
+    wheels: dict[str, list[Judged]] = {w.clean(f"{i.name} {i.version}".strip()): [] for i in report.inputs}
     for j in report.findings:
         wheels.setdefault(w.project(j.finding.wheel) or ENVIRONMENT, []).append(j)
     for name, judged in wheels.items():
