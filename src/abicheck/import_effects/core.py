@@ -53,6 +53,7 @@ class Module:
     env: dict[str, Value] = field(default_factory=dict)
     state: State = "new"
     complete: bool = True
+    walked: bool = False  # ``env`` was filled without effects
     source: str = ""
 
     @property
@@ -105,6 +106,7 @@ class Core(ABC):
         self.modules: dict[str, Module] = {}
         self.path: list[Value] = [context.stdlib, context.dynload, *context.site_packages]
         self.environ: dict[str, Value] = dict(context.environ)
+        self.top_level: frozenset[str] | None = None
         self.effects: list[Effect] = []
         self.sure = True
         self.doubt = False  # something that a try around would catch may have been raised

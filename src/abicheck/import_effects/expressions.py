@@ -326,9 +326,8 @@ class Expressions(Importing, Core):
                 module.complete = False
         elif isinstance(owner, dict) and isinstance(index, str | int | float | tuple | None) and is_plain(index):
             owner[index] = value
-        elif isinstance(owner, list) and isinstance(index, int):
-            if -len(owner) <= index < len(owner):
-                owner[index] = value
+        elif isinstance(owner, list) and isinstance(index, int) and index in range(-len(owner), len(owner)):
+            owner[index] = value
 
     def set_environ(self, frame: Frame, name: Value, value: Value) -> None:
         """``os.environ[name] = value`` or its like."""

@@ -13,6 +13,8 @@ from abicheck.import_effects.finder import Spec
 from abicheck.import_effects.values import UNKNOWN, FunctionValue, ModuleValue, Symbol, Value
 
 MAX_IMPORT_DEPTH = 400  # modules being imported at one time; Python's own recursion limit comes soon after
+# Cython's support code names it in every module with coroutines and imports it when one is awaited.
+_NOT_AT_IMPORT = frozenset({"asyncio.coroutines"})
 _ANY = (t.Handler((), "", ()),)
 _ALIASES = {"posixpath": "os.path", "ntpath": "os.path"}
 # Ways to give a module names that no statement of it shows.
@@ -40,10 +42,7 @@ class Importing(Core):
             if spec is None:
                 raise Raised("ModuleNotFoundError")
             module = self.modules[name] = Module(name, spec)
-        if self.muted:
-            if module.state == "new":
-                module.state = "given"
-        elif module.state == "new" or (module.state == "maybe" and self.sure):
+        if not self.muted and (module.state == "new" or (module.state == "maybe" and self.sure)):
             self.run_module(module)
         if parent is not None and self.modules.get(name) is module:
             parent.env[name.rpartition(".")[2]] = ModuleValue(name)
@@ -102,29 +101,37 @@ class Importing(Core):
 
     def mentioned(self, name: str, path: str) -> list[str]:
         """Importable modules that an extension's bytes name, in the order they stand there."""
-        key = self.identity(path)
-        names = self.context.memory.names
         package = name.rpartition(".")[0]
+        siblings = self._siblings(package)
+        bare = siblings | self._top_level()
+        key = (self.identity(path), hash(bare))
+        names = self.context.memory.names
         if key not in names:
             try:
-                names[key] = names_in(self.view.open(self.view.lookup(path)), self._siblings(package))
+                names[key] = names_in(self.view.open(self.view.lookup(path)), bare)
             except OSError:
                 names[key] = ()
-        out: list[str] = []
+        out: dict[str, None] = {}
         for text in names[key]:
-            dotted = text if "." in text else f"{package}.{text}"
-            if dotted != name and dotted not in out and self._is_module_file(dotted):
-                out.append(dotted)
-        return out
+            candidates = (text,) if "." in text else (f"{package}.{text}", text) if text in siblings else (text,)
+            for dotted in candidates:
+                if dotted not in _NOT_AT_IMPORT and dotted != name and self._is_module_file(dotted):
+                    out[dotted] = None
+        return list(out)
 
-    def _siblings(self, package: str) -> frozenset[bytes]:
+    def _siblings(self, package: str) -> frozenset[str]:
         """Names of a package's extension modules: compiled code names those without a dot (``from ._x import``)."""
         locations = self._locations(package) if package else None
         if locations is None:
             return frozenset()
-        names = self.finder.submodules(locations)
-        found = ((n, self.finder.find(f"{package}.{n}", locations)) for n in names)
-        return frozenset(n.encode() for n, spec in found if spec is not None and spec.kind == "extension")
+        found = ((n, self.finder.find(f"{package}.{n}", locations)) for n in self.finder.submodules(locations))
+        return frozenset(n for n, spec in found if spec is not None and spec.kind == "extension")
+
+    def _top_level(self) -> frozenset[str]:
+        """Top-level modules that an ``import`` in compiled code could mean."""
+        if self.top_level is None:
+            self.top_level = frozenset(self.finder.submodules(tuple(p for p in self.path if isinstance(p, str))))
+        return self.top_level
 
     def _is_module_file(self, dotted: str) -> bool:
         """Whether a dotted name is a module with a file here (a mere directory is none)."""
@@ -176,7 +183,10 @@ class Importing(Core):
         module.state = "done" if sure else "maybe"
 
     def run_names(self, module: Module) -> None:
-        """The names every module starts with."""
+        """The names every module starts with (again, for one that only uncertain code imported before)."""
+        kept = {k: v for k, v in module.env.items() if isinstance(v, ModuleValue) and v.name == f"{module.name}.{k}"}
+        module.env.clear()
+        module.env |= kept
         package = module.name if module.is_package else module.name.rpartition(".")[0]
         module.env |= {
             "__name__": module.name,
@@ -220,6 +230,9 @@ class Importing(Core):
     def names_of(self, module: Module) -> dict[str, Value]:
         """A module's names; for one that was imported earlier, its code is walked now, without effects."""
         if module.state in ("given", "skipped", "new") and module.spec.kind == "source":
+            if module.walked:
+                return module.env
+            module.walked = True
             state, module.state = module.state, "running"
             muted, self.muted = self.muted, True
             sure, catching = self.sure, self.catching
@@ -235,7 +248,7 @@ class Importing(Core):
                 module.complete = False
             finally:
                 self.muted, self.sure, self.catching = muted, sure, catching
-                module.state = "skipped" if state == "skipped" else "done"
+                module.state = state
         elif module.spec.kind not in ("source", "namespace"):
             module.complete = False
         return module.env

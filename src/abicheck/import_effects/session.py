@@ -58,11 +58,13 @@ class Session(Statements):
             if name not in self.modules:
                 muted, self.muted = self.muted, True
                 try:
-                    self.import_module(name)
+                    module = self.import_module(name)
                 except Raised:
                     continue
                 finally:
                     self.muted = muted
+                if module is not None:
+                    module.state = "given"
 
     def is_symbol(self, dotted: str) -> bool:
         return dotted in KNOWN or dotted in _OBJECTS or dotted in self.target.calls or dotted.startswith(_FOLDERS)
