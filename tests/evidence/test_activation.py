@@ -30,12 +30,17 @@ def test_posix() -> None:
 
 
 def test_other_shells() -> None:
-    cmd = '@if defined GDAL_DATA (\n  @set "_OLD=%GDAL_DATA%"\n)\n@set "GDAL_DATA=%CONDA_PREFIX%\\Library\\share\\gdal"\n'
+    cmd = (
+        '@if defined GDAL_DATA (\n  @set "_OLD=%GDAL_DATA%"\n)\n@set "GDAL_DATA=%CONDA_PREFIX%\\Library\\share\\gdal"\n'
+    )
     assert [(s.name, s.path, s.conditional) for s in settings(cmd, "cmd")] == [
         ("_OLD", None, True),
         ("GDAL_DATA", "Library/share/gdal", False),
     ]
-    assert settings('$Env:GDAL_DATA = "$Env:CONDA_PREFIX\\Library\\share\\gdal"', "powershell")[0].path == "Library/share/gdal"
+    assert (
+        settings('$Env:GDAL_DATA = "$Env:CONDA_PREFIX\\Library\\share\\gdal"', "powershell")[0].path
+        == "Library/share/gdal"
+    )
     assert settings("setenv PROJ_LIB $CONDA_PREFIX/share/proj", "csh")[0].path == "share/proj"
     assert settings('set -gx PROJ_LIB "$CONDA_PREFIX/share/proj"', "fish") == (
         Setting("PROJ_LIB", "$CONDA_PREFIX/share/proj", "share/proj", False, 1),

@@ -15,7 +15,9 @@ def database(rows: dict[str, str]) -> bytes:
 
 
 def test_layout() -> None:
-    data = database({"DATABASE.LAYOUT.VERSION.MAJOR": "1", "DATABASE.LAYOUT.VERSION.MINOR": "2", "PROJ.VERSION": "9.1.1"})
+    data = database(
+        {"DATABASE.LAYOUT.VERSION.MAJOR": "1", "DATABASE.LAYOUT.VERSION.MINOR": "2", "PROJ.VERSION": "9.1.1"}
+    )
     assert proj_layout(BytesSource("proj.db", data)) == ProjLayout(1, 2, "9.1.1")
 
 

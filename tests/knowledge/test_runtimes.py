@@ -26,12 +26,7 @@ def test_families_asked_for_are_there() -> None:
 
 def test_two_copies_that_merely_live_side_by_side_are_at_most_a_note() -> None:
     """The table must not cry wolf: only pairs that are known to end a process may say more (corpus N01-N24)."""
-    loud = {
-        (f.name, p.members)
-        for f in families()
-        for p in f.pairs
-        if p.when == "live" and p.severity != "note"
-    }
+    loud = {(f.name, p.members) for f in families() for p in f.pairs if p.when == "live" and p.severity != "note"}
     assert loud == {
         ("openmp", ("kmp", "kmp")),
         ("blas", ("mkl", "mklml")),

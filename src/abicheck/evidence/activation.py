@@ -1,8 +1,8 @@
 """Variables that an activation script sets, read from its text (never run).
 
-The scripts of conda packages are short and alike: an assignment with the prefix written as a variable, sometimes under a
-condition. What is not such an assignment is passed over; a value that is put together otherwise is kept as text and gives
-no path.
+The scripts of conda packages are short and alike: an assignment with the prefix written as a variable, sometimes under
+a condition. What is not such an assignment is passed over; a value that is put together otherwise is kept as text and
+gives no path.
 """
 
 from __future__ import annotations
@@ -21,16 +21,27 @@ _FORMS = {
     "powershell": re.compile(rf"^\s*\$env:{_NAME}\s*=\s*(?P<value>.*?)\s*;?\s*$", re.IGNORECASE),
     "xonsh": re.compile(rf"^\s*\$\{{?{_NAME}\}}?\s*=\s*(?P<value>.*?)\s*$"),
 }
-_SUFFIXES = {".sh": "posix", ".bash": "posix", ".zsh": "posix", ".csh": "csh", ".fish": "fish", ".bat": "cmd", ".ps1": "powershell", ".xsh": "xonsh"}
-_PREFIX = re.compile(r"\$\{CONDA_PREFIX\}|\$CONDA_PREFIX|%CONDA_PREFIX%|\$\{?env:CONDA_PREFIX\}?|\$\{?PREFIX\}?(?=[/\\])", re.IGNORECASE)
+_SUFFIXES = {
+    ".sh": "posix",
+    ".bash": "posix",
+    ".zsh": "posix",
+    ".csh": "csh",
+    ".fish": "fish",
+    ".bat": "cmd",
+    ".ps1": "powershell",
+    ".xsh": "xonsh",
+}
+_PREFIX = re.compile(
+    r"\$\{CONDA_PREFIX\}|\$CONDA_PREFIX|%CONDA_PREFIX%|\$\{?env:CONDA_PREFIX\}?|\$\{?PREFIX\}?(?=[/\\])", re.IGNORECASE
+)
 _OPENS = re.compile(r"^\s*(?:@?if\b|elif\b|case\b|for\b|while\b|\}?\s*else)", re.IGNORECASE)
 _CLOSES = re.compile(r"^\s*(?:fi|esac|done|end|endif|\)|\})\b|^\s*[)}]\s*$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One assignment. ``path`` is prefix-relative when the value is a path below the prefix, else None; ``conditional``:
-    it stands under a condition; ``line`` counts from 1."""
+    """One assignment. ``path`` is prefix-relative when the value is a path below the prefix, else None;
+    ``conditional``: it stands under a condition; ``line`` counts from 1."""
 
     name: str
     value: str

@@ -1,8 +1,9 @@
-"""Constants beside known texts in x86-64 code: the size and number arguments of calls whose text arguments identify them.
+"""Constants beside known texts in x86-64 code: the size and number arguments of calls whose text arguments identify
+them.
 
 A compiler loads a call's arguments within a few instructions of one another; a text's address comes from
-``lea reg, [rip+distance]``, a small number from ``mov reg, imm32``. That is enough to read what a call was given without
-disassembling anything else. Other machines give nothing here.
+``lea reg, [rip+distance]``, a small number from ``mov reg, imm32``. That is enough to read what a call was given
+without disassembling anything else. Other machines give nothing here.
 """
 
 from __future__ import annotations
@@ -22,8 +23,11 @@ _MOV = {
     False: {3: b"\xba", 4: b"\xb9", 5: b"\x41\xb8"},
     True: {3: b"\x41\xb8", 4: b"\x41\xb9"},
 }
+# Register numbers of the arguments (rdi 7, rsi 6, rdx 2, rcx 1, r8 8, r9 9).
+_ARGUMENT = {False: {1: 7, 2: 6, 3: 2, 4: 1}, True: {1: 1, 2: 2, 3: 8, 4: 9}}
 _CALL = re.compile(rb"\xe8....|\xff\x15....", re.DOTALL)
 NEAR = 40
+KEPT = 4096  # how far back a kept address is looked for
 
 
 def loads(image: Image, position: int, wanted: Callable[[bytes], bool]) -> Iterator[tuple[int, bytes]]:
@@ -42,15 +46,32 @@ def loads(image: Image, position: int, wanted: Callable[[bytes], bool]) -> Itera
             at = image.data.find(opcode, at + 1, end)
 
 
-def text_near(image: Image, at: int, position: int) -> bytes | None:
-    """The text loaded as the n-th argument of the same call as the instruction at ``at``; the nearest load counts."""
-    opcode = _LEA[image.windows][position]
-    found = _nearest(image.data, at, opcode, 3, size=7)
+def text_near(image: Image, at: int, position: int, *, copies: bool = True) -> bytes | None:
+    """The text given as the n-th argument of the same call as the instruction at ``at``; None when none is seen.
+
+    Either its address is loaded right there, or it is copied from a register that was loaded before (compilers keep an
+    address that several calls use). ``copies`` False: only the former, where control flow may come from elsewhere.
+    """
+    found = _nearest(image.data, at, _LEA[image.windows][position], 3, size=7)
     if found is None:
-        return None
-    offset, distance = found
+        return _copied_text(image, at, _ARGUMENT[image.windows][position]) if copies else None
+    return _target(image, *found)
+
+
+def _target(image: Image, offset: int, distance: int) -> bytes | None:
     segment = next((s for s in image.code if s.offset <= offset < s.offset + s.size), None)
     return image.text_at(segment.address + (offset - segment.offset) + 7 + distance) if segment else None
+
+
+def _copied_text(image: Image, at: int, register: int) -> bytes | None:
+    window = image.data[max(0, at - NEAR) : at + NEAR]
+    for source in range(16):
+        copy = bytes((0x48 | (source >> 3) << 2 | register >> 3, 0x89, 0xC0 | (source & 7) << 3 | (register & 7)))
+        if source != register and copy in window:
+            lea = bytes((0x48 | (source >> 3) << 2, 0x8D, (source & 7) << 3 | 5))
+            k = image.data.rfind(lea, max(0, at - KEPT), at + NEAR)
+            return _target(image, k, struct.unpack_from("<i", image.data, k + 3)[0]) if k >= 0 else None
+    return None
 
 
 def number_near(image: Image, at: int, position: int) -> int | None:

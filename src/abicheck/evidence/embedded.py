@@ -27,9 +27,7 @@ class Embedded:
 @cache
 def _proofs() -> dict[str, Pattern]:
     """Scan names are "family/member/index of the proof"."""
-    return {
-        f"{f.name}/{m.name}/{n}": proof for f in families() for m in f.members for n, proof in enumerate(m.inner)
-    }
+    return {f"{f.name}/{m.name}/{n}": proof for f in families() for m in f.members for n, proof in enumerate(m.inner)}
 
 
 def embedded(source: ByteSource) -> tuple[Embedded, ...]:

@@ -25,7 +25,9 @@ _PATTERNS: dict[str, Pattern] = {
     "cython": Around(b"\x00_cython_", re.compile(rb"(?<=\x00)_cython_[0-9][0-9a-z_]*(?=\x00)")),
 }
 # nanobind puts its id together from an ABI tag, a text of its own ("v15_system_libcpp_abi1").
-_NANOBIND_TAG = Around(b"\x00v", re.compile(rb"(?<=\x00)v[0-9]{1,2}_[a-z0-9_]*(?:abi|cxx|lib|msc|gcc|system)[a-z0-9_]*(?=\x00)"))
+_NANOBIND_TAG = Around(
+    b"\x00v", re.compile(rb"(?<=\x00)v[0-9]{1,2}_[a-z0-9_]*(?:abi|cxx|lib|msc|gcc|system)[a-z0-9_]*(?=\x00)")
+)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -64,7 +66,8 @@ def shared(source: ByteSource) -> Shared:
 
 
 def type_sizes(data: bytes) -> tuple[TypeSize, ...]:
-    """Types with sizes that the code passes to Cython's size check, sorted. Of several slices the first that is read."""
+    """Types with sizes that the code passes to Cython's size check, sorted. Of several slices the first that is
+    read."""
     for image in images(data):
         found = {*_by_call(image), *_by_message(image)}
         if found:
@@ -81,11 +84,12 @@ def _name(text: bytes | None) -> str | None:
 
 def _by_call(image: Image) -> Iterator[TypeSize]:
     """``__Pyx_ImportType(module object, module name, type name, size, ...)`` as a call of its own."""
-    for at, text in loads(image, 3, lambda t: _name(t) is not None and len(t) > 2):
-        module = _name(text_near(image, at, 2)) or (text.decode("ascii") if _same_text(image, at) else None)
-        size = number_near(image, at, 4)
-        if module is not None and size is not None and 16 <= size < 1 << 14 and size % 8 == 0:
-            yield TypeSize(module, text.decode("ascii"), size)
+    for position, other in ((3, 2), (2, 3)):
+        for at, text in loads(image, position, lambda t: _name(t) is not None and len(t) > 2):
+            one, two = _name(text), _name(text_near(image, at, other))
+            size = number_near(image, at, 4)
+            if one is not None and two is not None and size is not None and 16 <= size < 1 << 14 and size % 8 == 0:
+                yield TypeSize(two, one, size) if position == 3 else TypeSize(one, two, size)
 
 
 def _by_message(image: Image) -> Iterator[TypeSize]:
@@ -93,12 +97,7 @@ def _by_message(image: Image) -> Iterator[TypeSize]:
     if image.windows:
         return  # the size is on the stack there
     for at, _ in loads(image, 2, lambda t: t.startswith(_SIZE_CHECK)):
-        module, name, size = _name(text_near(image, at, 3)), _name(text_near(image, at, 4)), number_near(image, at, 5)
+        module, name = (_name(text_near(image, at, n, copies=False)) for n in (3, 4))
+        size = number_near(image, at, 5)
         if module is not None and name is not None and size is not None:
             yield TypeSize(module, name, size)
-
-
-def _same_text(image: Image, at: int) -> bool:
-    """Whether the second argument is a copy of the third (module and type of one name share one text)."""
-    copy = b"\x4c\x89\xc2" if image.windows else b"\x48\x89\xd6"  # mov rdx, r8 / mov rsi, rdx
-    return copy in image.data[at : at + 7 + 16]

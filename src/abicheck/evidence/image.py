@@ -26,7 +26,8 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """Bytes of one slice with its segments. ``machine`` is x86_64 or arm64; ``windows``: the Win64 calling convention."""
+    """Bytes of one slice with its segments. ``machine`` is x86_64 or arm64; ``windows``: the Win64 calling
+    convention."""
 
     data: bytes
     machine: str

@@ -13,8 +13,8 @@ checked on wheels of pandas, scikit-learn, nd2, h5py, shapely and numpy itself.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Literal
 
 from abicheck.binary.source import ByteSource
@@ -79,5 +79,5 @@ def _x86_levels(image: Image) -> Iterator[int]:
     # PyErr_Format(type, text, demanded, found): the text is the second argument, the demanded number the third.
     for at, _ in loads(image, 2, lambda text: text.startswith(_OLD_LEVEL)):
         number = number_near(image, at, 3)
-        if number in _LEVELS:
+        if number is not None and number in _LEVELS:
             yield number

@@ -38,4 +38,8 @@ def proj_layout(source: ByteSource) -> ProjLayout | None:
         text = str(rows.get(key, ""))
         return int(text) if text.isdigit() else None
 
-    return ProjLayout(number("DATABASE.LAYOUT.VERSION.MAJOR"), number("DATABASE.LAYOUT.VERSION.MINOR"), str(rows.get("PROJ.VERSION", "")))
+    return ProjLayout(
+        number("DATABASE.LAYOUT.VERSION.MAJOR"),
+        number("DATABASE.LAYOUT.VERSION.MINOR"),
+        str(rows.get("PROJ.VERSION", "")),
+    )

@@ -1,8 +1,8 @@
 """One bounded pass over a file's bytes for many patterns at once.
 
 Every pattern has a literal that must occur; literals are looked for with ``bytes.find``, which runs at memory speed
-(a regular expression runs at a hundredth of it), and an expression is tried only around a literal that was found. Pieces
-overlap, so that what straddles a border is seen.
+(a regular expression runs at a hundredth of it), and an expression is tried only around a literal that was found.
+Pieces overlap, so that what straddles a border is seen.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ class Around:
 Pattern = bytes | Around
 
 
-def scan(source: ByteSource, patterns: Mapping[str, Pattern], *, limit: int = 4, piece: int = PIECE) -> dict[str, tuple[bytes, ...]]:
+def scan(
+    source: ByteSource, patterns: Mapping[str, Pattern], *, limit: int = 4, piece: int = PIECE
+) -> dict[str, tuple[bytes, ...]]:
     """Which patterns occur in a file, each with up to ``limit`` different texts in file order.
 
     A literal gives itself; an expression its first group, or the whole match when it has none. Patterns that do not

@@ -12,9 +12,9 @@ from typing import Any, Literal
 
 @dataclass(frozen=True, slots=True)
 class ObjectSize:
-    """A type whose size extensions check. ``rows``: (first release, bytes); 0 bytes: depends on the Python version but is
-    more than ``larger_than``. ``shrank``/``grew``: what follows when the provider's object is smaller or larger than the
-    one the extension was compiled for."""
+    """A type whose size extensions check. ``rows``: (first release, bytes); 0 bytes: depends on the Python version but
+    is more than ``larger_than``. ``shrank``/``grew``: what follows when the provider's object is smaller or larger
+    than the one the extension was compiled for."""
 
     module: str
     type: str

@@ -24,7 +24,8 @@ _ELF_TAIL = re.compile(r"\.so(?:\.[0-9A-Za-z_.+-]*)?$")
 
 class Stem(NamedTuple):
     """``name``: the identity without directory, mangling, extension and version. ``mangled``: a repair tool's mark was
-    found. ``original``: the leaf name as it was before mangling. ``version``: numbers that stood in the name, may be ''."""
+    found. ``original``: the leaf name as it was before mangling. ``version``: numbers that stood in the name, may be
+    ''."""
 
     name: str
     mangled: bool

@@ -1,4 +1,5 @@
-"""What a wheel's platform tag promises: the manylinux and musllinux policies (``policies.toml``, loader-semantics App. A).
+"""What a wheel's platform tag promises: the manylinux and musllinux policies (``policies.toml``, loader-semantics App.
+A).
 
 A ceiling says what a wheel *may* ask for. Whether the environment has it is the loader's question, not this table's.
 """
@@ -22,10 +23,11 @@ _OLD_TAG = re.compile(r"(?P<name>manylinux1|manylinux2010|manylinux2014)_(?P<arc
 class Policy:
     """One platform tag as a promise.
 
-    ``glibc`` is (2, n) for manylinux and None for musllinux (``musl`` then holds its version). ``libraries`` may be taken
-    from the system. ``ceilings`` gives the newest version node per family ("GLIBC", "GLIBCXX", "CXXABI", "GCC", "ZLIB")
-    that the tag allows; families that are absent are not limited ("GLIBC_ABI": the
-    pseudo-version of ELF-42 that manylinux_2_36 and later may ask for). Only x86_64 has ceilings besides GLIBC in the table.
+    ``glibc`` is (2, n) for manylinux and None for musllinux (``musl`` then holds its version). ``libraries`` may be
+    taken from the system. ``ceilings`` gives the newest version node per family ("GLIBC", "GLIBCXX", "CXXABI", "GCC",
+    "ZLIB") that the tag allows; families that are absent are not limited ("GLIBC_ABI": the
+    pseudo-version of ELF-42 that manylinux_2_36 and later may ask for). Only x86_64 has ceilings besides GLIBC in the
+    table.
     """
 
     tag: str

@@ -1,8 +1,8 @@
 """The door to ``runtimes.toml``: which runtimes exist, how a copy is recognised, and what two copies do to each other.
 
 The table is data with sources; this module types and checks it and answers three questions: what is this file
-(:func:`recognise`), which byte patterns tell a static copy or a version (:meth:`Member.patterns`), and what follows when
-two copies share a process (:func:`consequence`). It never opens a file.
+(:func:`recognise`), which byte patterns tell a static copy or a version (:meth:`Member.patterns`), and what follows
+when two copies share a process (:func:`consequence`). It never opens a file.
 """
 
 from __future__ import annotations
@@ -120,7 +120,8 @@ class Recognised:
 
 @cache
 def families() -> tuple[Family, ...]:
-    """All families of the table, in its order. Raises ``ValueError`` when the table is malformed (a packaging error)."""
+    """All families of the table, in its order. Raises ``ValueError`` when the table is malformed (a packaging
+    error)."""
     text = files("abicheck.knowledge").joinpath("runtimes.toml").read_text("utf-8")
     return parse(text)
 
