@@ -33,6 +33,7 @@ from abicheck.loader.windows_search import (
     directory_of,
     path_directories,
     slashes,
+    spelled,
 )
 from abicheck.model import Attempt
 from abicheck.overlay import View
@@ -116,7 +117,13 @@ class WindowsProcess:
         verdict, found, pe = self._mapper.searcher.verify(executable)
         refused = verdict in ("bad-header", "wrong-machine")
         program = self.record.add(
-            load, Want(None, executable), executable, "program", "WIN-4", found=found, pe=None if refused else pe
+            load,
+            Want(None, executable),
+            spelled(executable, found),
+            "program",
+            "WIN-4",
+            found=found,
+            pe=None if refused else pe,
         )
         self._mapper.walk(load, program, legacy)
         if program.pe is None:
@@ -197,8 +204,9 @@ class WindowsProcess:
         return EventResult(event, "loaded" if problem is None else "unknown", problem, root.index)
 
     def _preload_python3(self) -> None:
-        """Before its first extension CPython loads python3.dll (python3t.dll) from beside pythonXY.dll (WIN-20). A failure of
-        this is of no consequence to the import."""
+        """Before its first extension CPython loads python3.dll (python3t.dll) from beside pythonXY.dll (WIN-20).
+
+        A failure of this is of no consequence to the import."""
         record, load = self.record, Load(len(self.results))
         match = PYTHON_DLL.fullmatch(posixpath.basename(self.python_dll))
         if record.state.python3_done or match is None:

@@ -8,7 +8,7 @@ from abicheck.binary.pe_tables import DllImports
 from abicheck.knowledge.windows_system import SYSTEM_DIRECTORY, is_api_set, windows_system
 from abicheck.loader.process import Edge
 from abicheck.loader.windows_modules import Load, Module, Record, Settings, Want
-from abicheck.loader.windows_search import Candidate, Directories, Place, Search, Searcher, SearchPath
+from abicheck.loader.windows_search import Candidate, Directories, Place, Search, Searcher, SearchPath, spelled
 from abicheck.model import Attempt
 
 
@@ -43,7 +43,9 @@ class Mapper:
         same = self.record.same_file(path, found)
         if same is not None:
             return same
-        module = self.record.add(load, want, path, "opened", rule, found=found, pe=pe, attempts=attempts)
+        module = self.record.add(
+            load, want, spelled(path, found), "opened", rule, found=found, pe=pe, attempts=attempts
+        )
         self.walk(load, module, search_path)
         return module
 

@@ -125,7 +125,14 @@ class Load:
     def unreadable(self) -> list[Failure]:
         """One record for each new module whose content is not known: what it needs and exports could not be checked."""
         return [
-            Failure("UNKNOWN", f"the content of {m.path} is not known", "GEN-6", m.path, m.path, m.requested_as)
+            Failure(
+                "UNKNOWN",
+                f"the content of {posixpath.basename(m.path)} is not known",
+                "GEN-6",
+                m.path,
+                m.path,
+                m.requested_as,
+            )
             for m in self.mapped
             if m.pe is None and not m.system
         ]

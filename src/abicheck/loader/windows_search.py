@@ -78,6 +78,11 @@ def slashes(path: str) -> str:
     return path.replace("\\", "/")
 
 
+def spelled(path: str, found: Found) -> str:
+    """The path in the letter case of the directory entries, so that it names the same file everywhere."""
+    return found.real if found.real.lower() == path.lower() else path
+
+
 def with_suffix(name: str) -> str:
     """A module name as the loader completes it: ``.dll`` is added when there is no dot."""
     return name if "." in name else name + ".dll"
@@ -187,6 +192,7 @@ class Searcher:
             if verdict == "wrong-machine" and not search.wrong_machine:
                 search.wrong_machine = file
             return None
+        file = spelled(file, found)
         search.attempts.append(Attempt(file, "found" if verdict == "ok" else verdict))
         rule = "WIN-13" if search.wrong_machine else place.rule
         return Candidate(file, place, rule, found, pe, verdict if verdict == "bad-header" else "")
@@ -202,7 +208,7 @@ class Searcher:
                 continue
             verdict, other, _ = self.verify(posixpath.join(place.directory, name))
             if verdict in ("ok", "unknown") and other.entry is not None and other.entry.ident != ident:
-                search.attempts.append(Attempt(other.path, "also"))
+                search.attempts.append(Attempt(spelled(other.path, other), "also"))
                 taken.rule = "WIN-5"
 
     def _has(self, directory: str) -> bool:
