@@ -50,10 +50,12 @@ def find_damage(prefix: Prefix) -> tuple[Damaged, ...]:
     return tuple(d for path, owners in sorted(prefix.owned()) if (d := _judge(prefix, path, owners)) is not None)
 
 
-def is_partial_copy(found: tuple[Damaged, ...]) -> bool:
-    """Whether everything absent is what copies of environments usually leave out: large files."""
+def is_partial_copy(prefix: Prefix, found: tuple[Damaged, ...]) -> bool:
+    """Whether absent files were left out when the environment was copied: its interpreter is not there either, or all
+    of them are large (version control leaves such files out)."""
     absent = [d for d in found if d.kind == "absent"]
-    return bool(absent) and all(d.expected >= LARGE for d in absent if d.expected >= 0)
+    no_interpreter = prefix.interpreter is not None and not prefix.interpreter.present
+    return bool(absent) and (no_interpreter or all(d.expected >= LARGE for d in absent if d.expected >= 0))
 
 
 def _judge(prefix: Prefix, path: str, owners: tuple[CondaRecord, ...]) -> Damaged | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import posixpath
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -39,10 +40,23 @@ class Distribution:
     def site_packages(self) -> str:
         return posixpath.dirname(self.path)
 
-    @property
+    @functools.cached_property
     def by_conda(self) -> bool:
-        """Whether conda put it there (and pip has not put its own over it since)."""
-        return self.owner is not None and self.installer in ("", "conda")
+        """Whether conda put it there, and pip has not put its own over it since.
+
+        Packages that were built with pip carry INSTALLER ``pip`` themselves: then the files must be as conda linked.
+        """
+        if self.owner is None:
+            return False
+        return self.installer in ("", "conda") or all(map(self._as_linked, ("INSTALLER", "RECORD")))
+
+    def _as_linked(self, name: str) -> bool:
+        path = posixpath.join(self.path, name)
+        info = self.owner.paths.get(path) if self.owner is not None else None
+        if info is None:
+            return False
+        data = self.read(name)
+        return not info.expected or (data is not None and hashlib.sha256(data).hexdigest() == info.expected)
 
     @functools.cached_property
     def record(self) -> tuple[RecordRow, ...]:

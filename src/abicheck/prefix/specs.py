@@ -142,8 +142,12 @@ def _parsed(version: str) -> tuple[int, tuple[tuple[Part, ...], ...], tuple[tupl
 
 
 def _components(text: str) -> tuple[tuple[Part, ...], ...]:
+    """Pieces between separators; an underscore at the end belongs to the last piece (openssl's way before letters)."""
     out = []
-    for piece in re.split(r"[._-]", text) if text else ():
+    pieces = re.split(r"[._-]", text.removesuffix("_")) if text else []
+    if text.endswith("_"):
+        pieces[-1] += "_"
+    for piece in pieces:
         runs = [_part(r) for r in _RUNS.findall(piece)]
         if runs and not piece[0].isdecimal():
             runs.insert(0, (1, 0))

@@ -149,8 +149,8 @@ def _overlap(prefix: Prefix, one: Provider, other: Provider) -> Iterator[Finding
     same = sorted(set(ours[name]) & set(theirs[name]))
     layout = prefix.layout
     assert layout is not None
-    subject = FileRef(f"{layout.purelib}/{ours[name][0]}", one.origin)
-    target = FileRef(f"{layout.purelib}/{theirs[name][0]}", other.origin)
+    subject = FileRef(f"{layout.purelib}/{_face(ours[name])}", one.origin)
+    target = FileRef(f"{layout.purelib}/{_face(theirs[name])}", other.origin)
     also = f" (and {len(shared) - 1} more)" if len(shared) > 1 else ""
     twin = twin_of(prefix, one.project)
     remedies = [Remedy(f"keep one of the two: remove {other.origin.label} first", _remove(prefix, other))]
@@ -173,6 +173,11 @@ def _overlap(prefix: Prefix, one: Provider, other: Provider) -> Iterator[Finding
         subject=subject,
         object=target,
     )
+
+
+def _face(paths: tuple[str, ...]) -> str:
+    """The file that stands for a package: its ``__init__``, else a module, else the first."""
+    return min(paths, key=lambda p: ("/__init__." not in p, not p.endswith((".py", ".so", ".pyd")), p.count("/"), p))
 
 
 def _mixture(same: list[str], theirs: tuple[str, ...]) -> str:

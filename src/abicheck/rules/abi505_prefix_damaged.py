@@ -73,29 +73,45 @@ def check(scene: Scene) -> Iterator[Finding]:
 def judge(prefix: Prefix) -> Iterator[Finding]:
     """One finding for each package and kind of damage; each damaged file is a line of its evidence."""
     found = prefix.damage
-    partial = is_partial_copy(found)
+    partial = is_partial_copy(prefix, found)
+    if partial:
+        yield _left_out(prefix, [d for d in found if d.kind == "absent"])
     groups: dict[tuple[str, str, str], list[Damaged]] = {}
     for item in found:
-        if item.kind == "resigned":
-            continue  # what conda itself does after it relocates a library
+        if item.kind == "resigned" or (item.kind == "absent" and partial):
+            continue  # conda itself signs again after it relocates a library
         who = item.dist.name if item.kind == "by-pip" and item.dist is not None else ""
         groups.setdefault((item.records[-1].name, item.kind, who), []).append(item)
     for _, items in sorted(groups.items()):
-        yield _finding(prefix, items, partial)
+        yield _finding(prefix, items)
     yield from _claimed_twice(prefix)
 
 
-def _finding(prefix: Prefix, items: list[Damaged], partial: bool) -> Finding:
+def _left_out(prefix: Prefix, items: list[Damaged]) -> Finding:
+    """A partial copy of an environment: one note for all that is absent, whoever owns it."""
+    return Finding(
+        rule=RULE.id,
+        severity=Severity.NOTE,
+        confidence=Confidence.MEDIUM,
+        what=sentence(f"{len(items)} native files that conda recorded are not in this copy of {prefix.display}."),
+        why=tuple(Fact(_fact(i), FileRef(i.path, _who(i))) for i in items),
+        remedies=(),
+        key="absent",
+        subject=FileRef(items[0].path, _who(items[0])),
+        assumption="if the environment was copied without them",
+    )
+
+
+def _finding(prefix: Prefix, items: list[Damaged]) -> Finding:
     first = items[0]
     record = first.records[-1]
-    is_note = first.kind == "absent" and partial
     word = _WORDS[first.kind].format(dist=first.dist.origin.name if first.dist is not None else "")
     count = f"{len(items)} file{'' if len(items) == 1 else 's'}"
     what = f"{count} of conda {record.name} {record.version} {'is' if len(items) == 1 else 'are'} {word}."
     restore = conda_install(prefix.display, "--force-reinstall", record.name)
     return Finding(
         rule=RULE.id,
-        severity=Severity.NOTE if is_note else Severity.WARNING,
+        severity=Severity.WARNING,
         confidence=Confidence.HIGH,
         what=sentence(what),
         why=tuple(Fact(_fact(i), FileRef(i.path, _who(i)), loader_rule="PY-13") for i in items),
