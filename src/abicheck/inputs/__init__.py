@@ -30,7 +30,7 @@ from abicheck.inputs.requests import Asked, Inputs, Missing, PassedOver, Request
 from abicheck.inputs.wheelhouse import SOURCE_SUFFIXES, candidate_of, choose, open_wheelhouse
 from abicheck.prefix import Prefix
 
-__all__ = ["Asked", "Inputs", "Missing", "PassedOver", "Request", "read_operands"]
+__all__ = ["Asked", "Inputs", "Missing", "PassedOver", "Request", "ground_of", "read_operands"]
 
 _LIBRARY = re.compile(r"\.(so(\.[\w.]+)?|pyd|dylib|dll)$", re.IGNORECASE)
 _PYLOCK = re.compile(r"pylock(\.[^.]+)?\.toml")
@@ -52,13 +52,7 @@ def read_operands(
         find_links: folders given with ``--find-links``.
         stdin: what ``-`` reads; default: standard input.
     """
-    links = [*find_links, *(link for r in requirements for link in extra_find_links(r))]
-    environment: dict[str, str] = {}
-    tags: tuple[Tag, ...] = ()
-    if prefix.interpreter is not None:
-        environment = marker_environment(prefix.interpreter, prefix.subdir)
-        tags = supported_tags(prefix.interpreter, prefix.subdir)
-    ground = Ground(environment, tags, open_wheelhouse(links, tags))
+    ground = ground_of(prefix, [*find_links, *(link for r in requirements for link in extra_find_links(r))])
     out = Inputs()
     for operand in operands:
         out += _operand(operand, ground, stdin)
@@ -71,6 +65,16 @@ def read_operands(
         )
     _one_wheel_a_project(out)
     return out
+
+
+def ground_of(prefix: Prefix, find_links: Sequence[str] = ()) -> Ground:
+    """What manifests are read against. A prefix without Python decides no marker and no tag."""
+    environment: dict[str, str] = {}
+    tags: tuple[Tag, ...] = ()
+    if prefix.interpreter is not None:
+        environment = marker_environment(prefix.interpreter, prefix.subdir)
+        tags = supported_tags(prefix.interpreter, prefix.subdir)
+    return Ground(environment, tags, open_wheelhouse(find_links, tags))
 
 
 def _operand(operand: str, ground: Ground, stdin: bytes | None) -> Inputs:
