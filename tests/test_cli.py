@@ -187,6 +187,7 @@ def test_report_is_on_stdout_and_the_rest_on_stderr(call):
 def test_commands_name_the_environment(call, tmp_path):
     assert "conda install -p envs/prod" in call(*W, answer=FAILING)[1]
     (tmp_path / "roots" / "envs" / "prod" / "conda-meta").mkdir(parents=True)
+    (tmp_path / "roots" / "envs" / "prod" / "conda-meta" / "history").touch()
     root = (("MAMBA_ROOT_PREFIX", str(tmp_path / "roots")),)
     _status, out, _err = call("fastgrid.whl", "-n", "prod", "-f", "json", answer=FAILING, given=root)
     document = json.loads(out)

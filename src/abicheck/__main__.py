@@ -15,15 +15,15 @@ _OWN = ("-h", "--help", "--install-completion", "--show-completion")
 _PARSERS = ("pyelftools", "macholib", "pefile")
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Run the program and end the process with its status."""
+def main(argv: Sequence[str] | None = None, program: str = "") -> None:
+    """Run the program and end the process with its status. ``program``: what help calls it, when not as started."""
     given = list(sys.argv[1:] if argv is None else argv)
     if given in (["--version"], ["-V"]):
         print(version_line())
         return
     from abicheck.cli import run
 
-    run(with_command(given), program_name(sys.argv[0]))
+    run(with_command(given), program or program_name(sys.argv[0]))
 
 
 def with_command(given: list[str]) -> list[str]:

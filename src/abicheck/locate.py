@@ -6,28 +6,16 @@ asking the conda, mamba or micromamba on the path. Nothing here reads the enviro
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from abicheck.errors import InputError, UsageError
 
-BASE_NAMES = ("base", "root")
-_HOMES = (
-    "miniconda3",
-    "anaconda3",
-    "miniforge3",
-    "mambaforge",
-    "miniconda",
-    "micromamba",
-    ".local/share/mamba",
-    ".conda",
-)
 _ASK_SECONDS = 30
 
 
@@ -96,65 +84,27 @@ def _is_environment(path: str) -> bool:
 
 def by_name(name: str, environ: Mapping[str, str]) -> str:
     """The prefix of that name. Raises ``InputError`` with near misses."""
-    if os.sep in name or "/" in name:
-        raise UsageError("not-a-name", f"{name!r} is a path, not a name", f"-p {name}")
-    roots = list(dict.fromkeys(_roots(environ)))
-    if name in BASE_NAMES:
-        for root in roots:
-            if is_base(root):
-                return root
-    known = {os.path.basename(path): path for path in reversed(list(_environments(roots, environ)))}
-    if name not in known:
-        known = {**_asked(), **known}
-    if name in known:
-        return known[name]
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else "-p PREFIX takes the folder itself"
-    raise InputError("no-such-environment", f"there is no environment {name!r}", hint)
+    from abicheck.prefix import find_named_prefix
+
+    try:
+        return find_named_prefix(name, environ)
+    except InputError as error:
+        if error.reference != "no-such-environment":
+            raise
+        asked = _asked()
+        if name in asked:
+            return asked[name]
+        raise
 
 
 def names(environ: Mapping[str, str]) -> list[str]:
-    """Names of the environments that can be seen without asking anybody; for completion."""
-    return sorted({os.path.basename(p) for p in _environments(list(_roots(environ)), environ)})
-
-
-def _roots(environ: Mapping[str, str]) -> Iterator[str]:
-    """Roots of conda installations, the likeliest first."""
-    if environ.get("MAMBA_ROOT_PREFIX"):
-        yield environ["MAMBA_ROOT_PREFIX"]
-    if environ.get("CONDA_EXE"):
-        yield os.path.dirname(os.path.dirname(os.path.abspath(environ["CONDA_EXE"])))
-    active = environ.get("CONDA_PREFIX")
-    if active:
-        parent = os.path.dirname(os.path.abspath(active))
-        yield os.path.dirname(parent) if os.path.basename(parent) == "envs" else active
-    home = os.path.expanduser("~")
-    for place in _HOMES:
-        yield str(Path(home, place))
-
-
-def _environments(roots: list[str], environ: Mapping[str, str]) -> Iterator[str]:
-    folders = [f for v in ("CONDA_ENVS_PATH", "CONDA_ENVS_DIRS") for f in environ.get(v, "").split(os.pathsep) if f]
-    for folder in [*folders, *(str(Path(r, "envs")) for r in roots)]:
-        try:
-            found = sorted(os.listdir(folder))
-        except OSError:
-            continue
-        for entry in found:
-            path = str(Path(folder, entry))
-            if _is_environment(path):
-                yield path
-    yield from _registered()
-
-
-def _registered() -> Iterator[str]:
-    """What conda itself wrote down: one prefix a line."""
+    """Names of the environments that conda has written down; for completion."""
+    home = environ.get("HOME") or environ.get("USERPROFILE") or os.path.expanduser("~")
     try:
-        with open(os.path.expanduser("~/.conda/environments.txt"), encoding="utf-8", errors="surrogateescape") as f:
-            lines = f.read().splitlines()
+        lines = Path(home, ".conda", "environments.txt").read_text("utf-8", "surrogateescape").splitlines()
     except OSError:
-        return
-    yield from (line for line in lines if line and _is_environment(line))
+        return []
+    return sorted({os.path.basename(line) for line in lines if line and _is_environment(line)})
 
 
 def _asked() -> dict[str, str]:
