@@ -217,6 +217,19 @@ class TestExports:
         assert s.reexports("_alias") and not s.reexports("_func")
         assert "__ZTI3Foo" not in s.strong_exports and "_func" in s.strong_exports
 
+    def test_what_can_be_coalesced_and_is_state(self) -> None:
+        exports = [Export("__ZZ3nextvE1n", 4, 0x4010), Export("__Z3inlv", 4, 0x1000), Export("__ZN3fooE", 4, 0x4020)]
+        binds = [
+            Bind("__ZZ3nextvE1n", -3, table="weak"),
+            Bind("__Z3inlv", -3, table="weak"),
+            Bind("__Zelse", -3, table="weak"),
+        ]
+        i = replace(FULL, exports=exports, binds=binds, classes=["A"])
+        assert only(image(i)).coalesced == {"__ZZ3nextvE1n": False, "__Z3inlv": False}  # __objc_classlist is not state
+        state = replace(i, state=("__data", 0x4010, 8))
+        assert only(image(state)).coalesced == {"__ZZ3nextvE1n": True, "__Z3inlv": False}
+        assert only(image(replace(state, flags=["two-level"]))).coalesced == {}
+
     def test_shared_prefixes(self) -> None:
         # root -> "_a" (terminal) -> "b" (terminal) and "cd" (terminal)
         leaf = bytes([2, 0, 0x10, 0])

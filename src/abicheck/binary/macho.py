@@ -22,6 +22,8 @@ from abicheck.errors import BinaryError
 
 __all__ = ["Bind", "Dylib", "MachoSlice", "TrieExport", "claims", "read"]
 
+# Sections of writable segments whose content is fixed once it is bound: constants, pointers, what the runtimes own.
+_FIXED = ("__const", "__got", "__la_symbol_ptr", "__nl_symbol_ptr", "__mod_init_func", "__cfstring", "__objc_")
 ORDINAL_WORDS = {ms.SELF: "self", ms.MAIN: "main", ms.FLAT: "flat", ms.WEAK: "weak"}
 
 
@@ -85,6 +87,7 @@ class MachoSlice:
     _is64: bool = True
     _base: int = 0
     _code: tuple[tuple[int, int], ...] = ()
+    _state: tuple[tuple[int, int], ...] = ()
     _tables: _Tables = field(default_factory=_Tables, repr=False)
 
     @property
@@ -168,6 +171,26 @@ class MachoSlice:
             return frozenset(n for n, at in self.exported.items() if not trie[at] & 0x04)
         return frozenset(n for n, e in self._defined.items() if not e.weak)
 
+    @cached_property
+    def coalesced(self) -> dict[str, bool]:
+        """Weak definitions that the slice itself uses through weak lookup, so that another image's definition can take
+        their place (MAC-18), and whether each is state that is written to (data, thread-local), not code or constants.
+        Empty for images without MH_WEAK_DEFINES, which take no part."""
+        if "weak-defines" not in self.flags:
+            return {}
+        out = {}
+        for name in {b.name for b in self.binds if b.ordinal == ms.WEAK}:
+            entry = self.export(name)
+            if entry is not None and entry.weak and entry.ordinal is None:
+                at = entry.address + self._base
+                out[name] = entry.kind == "thread-local" or any(a <= at < b for a, b in self._state)
+        return out
+
+    @property
+    def build_id(self) -> str | None:
+        """What tells builds apart without comparing bytes: LC_UUID, which linkers derive from the content."""
+        return self.uuid
+
     def is_code(self, export: TrieExport) -> bool:
         """Whether an export's address lies in a section of instructions."""
         at = export.address + self._base
@@ -226,6 +249,13 @@ def _slice(arch: str, sub: int, window: Window) -> MachoSlice:
         _is64=c.is64,
         _base=c.preferred_base,
         _code=tuple((s.address, s.address + s.size) for s in sections if s.is_code),
+        _state=tuple(
+            (s.address, s.address + s.size)
+            for segment in c.segments
+            if segment.writable
+            for s in segment.sections
+            if not s.name.startswith(_FIXED)
+        ),
         _tables=tables,
     )
 

@@ -66,7 +66,8 @@ class Dylib:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A mapped range: virtual address and size, file offset and size (from the slice's start), and its sections."""
+    """A mapped range: virtual address and size, file offset and size (from the slice's start), and its sections.
+    ``writable``: stays so after dyld has bound it (initial protection, and no SG_READ_ONLY)."""
 
     name: str
     address: int
@@ -74,6 +75,7 @@ class Segment:
     offset: int
     filesize: int
     sections: tuple[Section, ...] = ()
+    writable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +260,7 @@ def _text(raw: bytes, offset: int) -> str:
 
 def _segment(e: str, raw: bytes, is64: bool) -> Segment:
     name, address, vmsize, offset, filesize = struct.unpack_from(e + ("16s4Q" if is64 else "16s4I"), raw, 8)
-    count = struct.unpack_from(e + "I", raw, 64 if is64 else 48)[0]
+    _, protection, count, marks = struct.unpack_from(e + "4I", raw, 56 if is64 else 40)
     at, step = (72, 80) if is64 else (56, 68)
     if at + count * step > len(raw):
         raise struct.error
@@ -268,7 +270,8 @@ def _segment(e: str, raw: bytes, is64: bool) -> Segment:
         sect, seg, start, size = struct.unpack_from(e + ("16s16sQQ" if is64 else "16s16sII"), raw, here)
         flags = struct.unpack_from(e + "I", raw, here + (64 if is64 else 56))[0]
         sections.append(Section(_name(seg), _name(sect), start, size, flags))
-    return Segment(_name(name), address, vmsize, offset, filesize, tuple(sections))
+    writable = bool(protection & 2) and not marks & 0x10
+    return Segment(_name(name), address, vmsize, offset, filesize, tuple(sections), writable)
 
 
 def _name(raw: bytes) -> str:
