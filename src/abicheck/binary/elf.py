@@ -25,6 +25,7 @@ from abicheck.binary.elf_image import (
     open_image,
     read_dynamic,
 )
+from abicheck.binary.elf_machines import EM_MIPS
 from abicheck.binary.elf_notes import read_notes
 from abicheck.binary.elf_slice import (
     DF_1_NOW,
@@ -33,7 +34,7 @@ from abicheck.binary.elf_slice import (
     DF_TEXTREL,
     ElfSlice,
 )
-from abicheck.binary.elf_symbols import NAME_SHARING, Definition, Exports, Reference, SymbolTable, split_info
+from abicheck.binary.elf_symbols import NAME_SHARING, Definition, Exports, Reference, SymbolTable
 from abicheck.binary.elf_versions import (
     DT_VERDEF,
     DT_VERNEED,
@@ -73,6 +74,7 @@ GNU_HASH, VERSYM, RELACOUNT, RELCOUNT, FLAGS_1 = 0x6FFFFEF5, 0x6FFFFFF0, 0x6FFFF
 AUXILIARY, FILTER = 0x7FFFFFFD, 0x7FFFFFFF
 
 SMALL_STRINGS = 1 << 16  # string tables up to this size are read at once and kept
+MANY = 1 << 13  # relocations: above this, repeated words are dropped at once
 GAP = 1 << 12  # strings nearer than this are read together
 
 
@@ -241,7 +243,7 @@ def _symbols(
             table = read_gnu_hash(image, tags[GNU_HASH])
         elif HASH in tags:
             table = read_sysv_hash(image, tags[HASH])
-    named = max((split_info(info, layout, image.machine)[0] for info in relocations), default=0)
+    named = max(relocations, default=0) >> (32 if layout.elf_class == 64 else 8)
     count = max(_count(image, tags, table), named + 1) if SYMTAB in tags and STRTAB in tags else 0
     raw = image.table(tags[SYMTAB], count * layout.sym.size, "symbol table") if count else b""
     if not count and named:
@@ -278,14 +280,14 @@ def _count(image: Image, tags: dict[int, int], table: HashTable | None) -> int:
 
 
 def _relocations(image: Image, tags: dict[int, int]) -> array[int]:
-    """Distinct r_info words in file order, without the leading relative ones that DT_RELACOUNT/DT_RELCOUNT announce."""
+    """r_info words in file order, without the leading relative ones that DT_RELACOUNT/DT_RELCOUNT announce."""
     rel, rela = image.layout.rel_sizes
-    seen: dict[int, None] = {}
+    out: array[int] = array(image.layout.word)
     plt = rela if tags.get(PLTREL, RELA) == RELA else rel
     for start, size, entry, relative in (
         (RELA, RELASZ, rela, RELACOUNT),
         (REL, RELSZ, rel, RELCOUNT),
-        (JMPREL, PLTRELSZ, plt, None),
+        (JMPREL, PLTRELSZ, plt, 0),
     ):
         total = tags.get(size, 0) // entry
         skip = min(tags.get(relative, 0), total) if relative else 0
@@ -293,8 +295,14 @@ def _relocations(image: Image, tags: dict[int, int]) -> array[int]:
             continue
         data = image.table(tags[start] + skip * entry, (total - skip) * entry, "relocations")
         words = image.numbers(data, image.layout.word)
-        seen.update(dict.fromkeys(words[1 :: entry // words.itemsize]))
-    return array(image.layout.word, seen)
+        infos = words[1 :: entry // words.itemsize]
+        if len(infos) > MANY:  # most are relative, of a linker that does not count them
+            infos = array(infos.typecode, dict.fromkeys(infos))
+        out += infos
+    if image.machine == EM_MIPS and image.layout.little and image.layout.elf_class == 64:
+        # This one ABI stores r_info as separate fields: symbol, special symbol, three types.
+        out = array(out.typecode, ((info & 0xFFFFFFFF) << 32 | info >> 56 for info in out))
+    return out
 
 
 def _writable(image: Image) -> tuple[tuple[int, int], ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import struct
 from array import array
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 from abicheck.binary.elf_image import Image, grouped
 from abicheck.binary.elf_machines import hash_word
@@ -41,35 +41,36 @@ def elf_hash(name: bytes) -> int:
 class GnuHash:
     """DT_GNU_HASH. ``first``: index of the first symbol in it; ``chain[i]`` belongs to symbol ``first + i``."""
 
-    __slots__ = ("_bits", "_bloom", "_buckets", "_mask", "_shift", "chain", "count", "first")
+    __slots__ = ("_bits", "_bloom", "_buckets", "_low", "_mask", "_shift", "chain", "count", "first")
 
     def __init__(
         self, first: int, shift: int, bits: int, bloom: array[int], buckets: array[int], chain: array[int]
     ) -> None:
         self.first, self.chain = first, chain
         self.count = first + len(chain)
-        self._shift, self._bits, self._bloom, self._buckets = shift, bits, bloom, buckets
-        self._mask = len(bloom) - 1
+        self._shift, self._bloom, self._buckets = shift, bloom, buckets
+        self._mask, self._low = len(bloom) - 1, bits - 1
+        self._bits = bits.bit_length() - 1
 
-    def find(self, name: bytes) -> Iterator[int]:
-        """Indexes of the symbols whose hash is that of ``name``, in table order; names still have to be compared."""
+    def find(self, name: bytes) -> Sequence[int]:
+        """Indexes of the symbols whose hash is that of ``name``, in chain order; names still have to be compared."""
         if not self.chain:
-            return
-        h = gnu_hash(name)
-        bits = self._bits
-        word = self._bloom[(h // bits) & self._mask]
-        if not (word >> (h % bits)) & (word >> ((h >> self._shift) % bits)) & 1:
-            return
+            return ()
+        h, low = gnu_hash(name), self._low
+        word = self._bloom[(h >> self._bits) & self._mask]
+        if not (word >> (h & low)) & (word >> ((h >> self._shift) & low)) & 1:
+            return ()
         at = self._buckets[h % len(self._buckets)] - self.first
+        out: list[int] = []
         if at < 0:
-            return
+            return out
         chain, wanted = self.chain, h | 1
         while True:
             entry = chain[at]
             if entry | 1 == wanted:
-                yield at + self.first
+                out.append(at + self.first)
             if entry & 1:
-                return
+                return out
             at += 1
 
     def indexes(self) -> range:
@@ -86,16 +87,16 @@ class SysvHash:
         self._buckets, self._chain = buckets, chain
         self.count = len(chain)
 
-    def find(self, name: bytes) -> Iterator[int]:
+    def find(self, name: bytes) -> Sequence[int]:
         """Indexes of the symbols in the bucket of ``name``. Ends after one turn should the chain be a circle."""
+        out: list[int] = []
         if not self._buckets:
-            return
+            return out
         at = self._buckets[elf_hash(name) % len(self._buckets)]
-        for _ in range(self.count):
-            if not 0 < at < self.count:
-                return
-            yield at
+        while 0 < at < self.count and len(out) < self.count:
+            out.append(at)
             at = self._chain[at]
+        return out
 
     def indexes(self) -> list[int]:
         """Every symbol that some bucket leads to, in chain order."""
@@ -135,7 +136,7 @@ def read_gnu_hash(image: Image, address: int) -> GnuHash:
     last = max(heads, default=0)
     chain = array("I")
     if last:
-        if last < first or any(0 < h < first for h in heads):
+        if min(filter(None, heads)) < first:
             raise BinaryError(name, f"has a {what} that starts chains before its first symbol")
         chain = _chain(image, offset, room, chain_at, last - first, data)
     return GnuHash(first, shift, width * 8, bloom, heads, chain)

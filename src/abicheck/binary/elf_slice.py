@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from abicheck.binary.elf_hash import GnuHash
 from abicheck.binary.elf_header import ET_DYN
 from abicheck.binary.elf_machines import MACHINES, arch_name
 from abicheck.binary.elf_symbols import Definition, Reference, SymbolTable
@@ -151,6 +153,13 @@ class ElfSlice:
     def references(self) -> tuple[Reference, ...]:
         """What relocating this file looks up, in file order (ELF-27)."""
         return self.symbols.references
+
+    def gnu_hashes(self) -> array[int] | None:
+        """Stored hashes of all hashed symbols, one word each, or None without DT_GNU_HASH. The lowest bit is not part
+        of the hash: a name may be here when ``h`` or ``h ^ 1`` is, ``h = elf_hash.gnu_hash(name)``. Scanning many
+        files for many names costs 4 bytes a symbol this way; every hit has to be confirmed with ``exported``."""
+        table = self.symbols.hash
+        return table.chain if isinstance(table, GnuHash) else None
 
     @property
     def static_tls(self) -> bool:

@@ -7,29 +7,36 @@ them. Source of the rules: glibc 04e750e7 ``elf/dl-lookup.c`` (``check_match``, 
 
 from __future__ import annotations
 
-import bisect
 from array import array
-from collections.abc import Callable, ItemsView, Iterator, Mapping, ValuesView
+from bisect import bisect_right
+from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping, Sequence, ValuesView
 from dataclasses import dataclass, field
+from itertools import repeat, tee
 from typing import Literal, NamedTuple
 
 from abicheck.binary.elf_hash import HashTable
 from abicheck.binary.elf_image import Layout
-from abicheck.binary.elf_machines import EM_MIPS, MACHINES
+from abicheck.binary.elf_machines import MACHINES
 from abicheck.binary.elf_versions import VersionName
 from abicheck.errors import BinaryError
 
 Binding = Literal["global", "weak", "unique"]
 ReferenceKind = Literal["plt", "data", "copy", "tls"]
+SymbolRow = tuple[int, int, int, int, int, int]  # name offset, info, other, shndx, value, size
 
 SHN_UNDEF, SHN_ABS = 0, 0xFFF1
 STT_TLS = 6
 HIDDEN = 0x8000
+UNVERSIONED = VersionName("", False, None)
 NAME_SHARING = 64  # times the string table that names may add up to; real files stay below 2
 TYPES = {0: "notype", 1: "object", 2: "func", 5: "common", 6: "tls", 10: "ifunc"}  # all others are never found (ELF-28)
 STB_GNU_UNIQUE = 10  # whatever EI_OSABI says: do_lookup_x does not look there
 BINDINGS: dict[int, Binding] = {1: "global", 2: "weak", STB_GNU_UNIQUE: "unique"}
 DEFAULT, INTERNAL, HIDDEN_VISIBILITY, PROTECTED = 0, 1, 2, 3
+BOUND_INSIDE = (INTERNAL, HIDDEN_VISIBILITY)
+# st_info of every symbol that a look-up may accept
+ACCEPTED = {b << 4 | t: (binding, kind) for b, binding in BINDINGS.items() for t, kind in TYPES.items()}
+CODE = ("func", "ifunc")
 
 
 class Definition(NamedTuple):
@@ -76,15 +83,6 @@ class Reference(NamedTuple):
     protected: bool
 
 
-def split_info(info: int, layout: Layout, machine: int) -> tuple[int, int]:
-    """(symbol index, type) of an r_info word."""
-    if layout.elf_class == 32:
-        return info >> 8, info & 0xFF
-    if machine == EM_MIPS and layout.little:
-        return info & 0xFFFFFFFF, info >> 56  # this one ABI stores r_info as separate fields
-    return info >> 32, info & 0xFFFFFFFF
-
-
 class Undefined(NamedTuple):
     """An undefined global or weak symbol of the table, whether or not a relocation uses it."""
 
@@ -102,7 +100,7 @@ class SymbolTable:
         name: of the file, for messages.
         raw: the symbol table, ``count`` entries. versym: one number for each, or None (also when no version table gives
             the numbers a meaning: the loader ignores them then).
-        relocations: distinct r_info words of the symbolic relocations, in file order.
+        relocations: r_info words in file order, without the leading relative ones; repeated where the file repeats.
         fetch: reads the string table.
     """
 
@@ -121,9 +119,10 @@ class SymbolTable:
     _exported: Exports | None = None
     _references: tuple[Reference, ...] | None = None
     _starts: list[int] = field(default_factory=list)
+    _ends: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._starts = [start for start, _ in self.writable]
+        self._starts, self._ends = [start for start, _ in self.writable], [end for _, end in self.writable]
 
     # -- rows ------------------------------------------------------------------
 
@@ -135,7 +134,7 @@ class SymbolTable:
             self._strings = data if data.endswith(b"\0") else data + b"\0"
         return self._strings
 
-    def row(self, index: int) -> tuple[int, int, int, int, int, int]:
+    def row(self, index: int) -> SymbolRow:
         """(name offset, info, other, shndx, value, size) of a symbol."""
         form = self.layout.sym
         if self.layout.elf_class == 64:
@@ -144,7 +143,7 @@ class SymbolTable:
             name, value, size, info, other, shndx = form.unpack_from(self.raw, index * form.size)
         return name, info, other, shndx, value, size
 
-    def rows(self, start: int, stop: int) -> Iterator[tuple[int, int, int, int, int, int]]:
+    def rows(self, start: int, stop: int) -> Iterator[SymbolRow]:
         form = self.layout.sym
         piece = memoryview(self.raw)[start * form.size : stop * form.size]
         if self.layout.elf_class == 64:
@@ -153,16 +152,26 @@ class SymbolTable:
         for name, value, size, info, other, shndx in form.iter_unpack(piece):
             yield name, info, other, shndx, value, size
 
-    def text(self, offset: int) -> bytes:
-        strings = self.strings
-        return strings[offset : strings.index(b"\0", offset)]
+    def names(self, offsets: Iterable[int]) -> Iterator[bytes]:
+        """The strings at some offsets.
 
-    def _version(self, index: int) -> tuple[int, VersionName | None]:
-        """(DT_VERSYM number, name it stands for)"""
-        if self.versym is None:
-            return 0, None
-        number = self.versym[index]
-        return number, self.versions.get(number & 0x7FFF)
+        Linkers let names share their ends, but not without bound: a file whose names add up to many times its string
+        table is made to exhaust memory. Raises ``BinaryError`` then.
+        """
+        strings = self.strings
+        end_of = strings.index
+        left = len(strings) * NAME_SHARING + (1 << 20)
+        for offset in offsets:
+            end = end_of(b"\0", offset)
+            left -= end - offset
+            if left < 0:
+                raise BinaryError(self.name, "has symbol names that overlap without end")
+            yield strings[offset:end]
+
+    def _numbers(self, indexes: Iterable[int]) -> Iterator[int]:
+        """DT_VERSYM of some symbols."""
+        versym = self.versym
+        return repeat(0) if versym is None else map(versym.__getitem__, indexes)
 
     # -- definitions -----------------------------------------------------------
 
@@ -172,64 +181,65 @@ class SymbolTable:
             self._exported = Exports(self)
         return self._exported
 
-    def definition(self, index: int, row: tuple[int, int, int, int, int, int] | None = None) -> Definition | None:
+    def definition(self, index: int) -> Definition | None:
         """The symbol at ``index`` if a look-up could end there (ELF-28), else None."""
-        _, info, other, shndx, value, size = row or self.row(index)
-        binding = BINDINGS.get(info >> 4)
-        kind = TYPES.get(info & 15)
-        visibility = other & 3
-        if binding is None or kind is None or visibility in (INTERNAL, HIDDEN_VISIBILITY):
-            return None
-        if not value and (shndx == SHN_UNDEF or (shndx != SHN_ABS and info & 15 != STT_TLS)):
-            return None
-        number, named = self._version(index)
-        return Definition(
-            index,
-            number & 0x7FFF,
-            bool(number & HIDDEN),
-            named.name if named else None,
-            binding,
-            kind,
-            "protected" if visibility == PROTECTED else "default",
-            shndx,
-            shndx == SHN_UNDEF,
-            value,
-            size,
-            shndx not in (SHN_UNDEF, SHN_ABS) and self._is_writable(value),
-        )
+        return next((found for _, found in self._accepted((index,), (self.row(index),))), None)
 
-    def _is_writable(self, address: int) -> bool:
-        at = bisect.bisect_right(self._starts, address) - 1
-        return at >= 0 and address < self.writable[at][1]
+    def _accepted(self, indexes: Sequence[int], rows: Iterable[SymbolRow]) -> Iterator[tuple[int, Definition]]:
+        """(name offset, symbol) of those that a look-up could end at."""
+        versions, starts, ends = self.versions, self._starts, self._ends
+        for index, row, number in zip(indexes, rows, self._numbers(indexes), strict=False):
+            offset, info, other, shndx, value, size = row
+            accepted = ACCEPTED.get(info)
+            if accepted is None or other & 3 in BOUND_INSIDE:
+                continue
+            binding, kind = accepted
+            if not value and (shndx == SHN_UNDEF or (shndx != SHN_ABS and kind != "tls")):
+                continue
+            writable = False
+            if kind not in CODE and shndx != SHN_ABS and shndx != SHN_UNDEF:
+                at = bisect_right(starts, value)
+                writable = at > 0 and value < ends[at - 1]
+            named = versions.get(number & 0x7FFF)
+            yield (
+                offset,
+                Definition(
+                    index,
+                    number & 0x7FFF,
+                    number >= HIDDEN,
+                    named.name if named else None,
+                    binding,
+                    kind,
+                    "protected" if other & 3 == PROTECTED else "default",
+                    shndx,
+                    shndx == SHN_UNDEF,
+                    value,
+                    size,
+                    writable,
+                ),
+            )
 
     def find(self, name: bytes) -> tuple[Definition, ...]:
         """What the loader finds under a name: bloom filter, bucket, chain, then the name itself."""
         if self.hash is None:
             return ()
-        out: list[Definition] = []
+        indexes = self.hash.find(name)
+        if not indexes:
+            return ()
         strings, wanted = self.strings, name + b"\0"
-        for index in self.hash.find(name):
-            row = self.row(index)
-            if strings.startswith(wanted, row[0]):
-                found = self.definition(index, row)
-                if found is not None:
-                    out.append(found)
-        return tuple(out)
+        rows = [(index, self.row(index)) for index in indexes]
+        same = [(index, row) for index, row in rows if strings.startswith(wanted, row[0])]
+        return tuple(d for _, d in self._accepted([i for i, _ in same], [r for _, r in same])) if same else ()
 
     def definitions(self) -> Iterator[tuple[bytes, Definition]]:
         """All of them with their names, in the order the loader meets them."""
         if self.hash is None:
             return
         indexes = self.hash.indexes()
-        if isinstance(indexes, range):
-            rows = self.rows(indexes.start, indexes.stop)
-        else:
-            rows = map(self.row, indexes)
-        names = _Budget(self)
-        for index, row in zip(indexes, rows, strict=True):
-            found = self.definition(index, row)
-            if found is not None:
-                yield names.text(row[0]), found
+        rows = self.rows(indexes.start, indexes.stop) if isinstance(indexes, range) else map(self.row, indexes)
+        # One walk gives offsets to the names and symbols to the caller, side by side.
+        offsets, found = tee(self._accepted(indexes, rows))
+        yield from zip(self.names(o for o, _ in offsets), (d for _, d in found), strict=True)
 
     def has_unique(self) -> bool:
         """Whether a look-up can find an STB_GNU_UNIQUE symbol here (ELF-30)."""
@@ -249,9 +259,15 @@ class SymbolTable:
             self._references = tuple(self._walk_relocations())
         return self._references
 
+    @property
+    def _split(self) -> tuple[int, int]:
+        """(shift to the symbol index, mask of the type) of an r_info word."""
+        return (32, 0xFFFFFFFF) if self.layout.elf_class == 64 else (8, 0xFF)
+
     def relocation_types(self) -> frozenset[int]:
         """Types of all relocations but the leading relative ones, symbolic or not."""
-        return frozenset(split_info(info, self.layout, self.machine)[1] for info in self.relocations)
+        mask = self._split[1]
+        return frozenset(info & mask for info in self.relocations)
 
     def kind_of(self, rtype: int) -> ReferenceKind | None:
         """How a relocation type looks its symbol up; None when it does not. Unknown machines: always as data."""
@@ -267,24 +283,27 @@ class SymbolTable:
         return "copy" if rtype == machine.copy else "data"
 
     def _walk_relocations(self) -> Iterator[Reference]:
-        seen: set[tuple[int, ReferenceKind]] = set()
-        names = _Budget(self)
-        for info in self.relocations:
-            index, rtype = split_info(info, self.layout, self.machine)
-            kind = self.kind_of(rtype) if index else None
-            if kind is None or (index, kind) in seen:
-                continue
-            seen.add((index, kind))
-            offset, symbol_info, other, shndx, _, _ = self.row(index)
-            if symbol_info >> 4 == 0 or other & 3 in (INTERNAL, HIDDEN_VISIBILITY):
-                continue  # bound inside without a look-up (resolve_map)
-            named = self._version(index)[1]
+        shift, mask = self._split
+        kinds = {rtype: self.kind_of(rtype) for rtype in self.relocation_types()}
+        wanted = dict.fromkeys(
+            (info >> shift, kind) for info in self.relocations if info >> shift and (kind := kinds[info & mask])
+        )
+        walk = []
+        for index, kind in wanted:
+            offset, info, other, shndx, _, _ = self.row(index)
+            if info >> 4 and other & 3 not in BOUND_INSIDE:  # else bound inside without a look-up (resolve_map)
+                walk.append((offset, info, other, shndx, index, kind))
+        numbers = self._numbers([w[4] for w in walk])
+        for (_, info, other, shndx, index, kind), number, name in zip(
+            walk, numbers, self.names(w[0] for w in walk), strict=False
+        ):
+            version, hidden, file = self.versions.get(number & 0x7FFF, UNVERSIONED)
             yield Reference(
-                names.text(offset),
-                named.name if named and named.name else None,
-                bool(named and named.hidden),
-                named.file if named else None,
-                symbol_info >> 4 == 2,
+                name,
+                version or None,
+                hidden,
+                file,
+                info >> 4 == 2,
                 index,
                 kind,
                 shndx != SHN_UNDEF,
@@ -293,37 +312,18 @@ class SymbolTable:
 
     def undefined(self) -> Iterator[Undefined]:
         """Undefined symbols of the whole table: the ones before the hashed part, and any that the hash table holds."""
-        shndx = (
-            memoryview(self.raw).cast("H")[3::12]
-            if self.layout.elf_class == 64
-            else (memoryview(self.raw).cast("H")[7::8])
-        )
-        names = _Budget(self)
-        for index in [i for i, s in enumerate(shndx.tolist()) if s == SHN_UNDEF]:
+        halves = memoryview(self.raw).cast("H")  # zero is zero in either byte order
+        sections = halves[3::12] if self.layout.elf_class == 64 else halves[7::8]
+        walk = []
+        for index in [i for i, s in enumerate(sections.tolist()) if s == SHN_UNDEF]:
             offset, info, other, _, _, _ = self.row(index)
-            if info >> 4 not in BINDINGS or other & 3 in (INTERNAL, HIDDEN_VISIBILITY):
-                continue
-            name = names.text(offset)
+            if info >> 4 in BINDINGS and other & 3 not in BOUND_INSIDE:
+                walk.append((offset, info, index))
+        numbers = self._numbers([w[2] for w in walk])
+        for (_, info, _), number, name in zip(walk, numbers, self.names(w[0] for w in walk), strict=False):
+            version, _, file = self.versions.get(number & 0x7FFF, UNVERSIONED)
             if name:
-                _, named = self._version(index)
-                yield Undefined(name, named.name if named else None, named.file if named else None, info >> 4 == 2)
-
-
-class _Budget:
-    """Names of one walk over a table. Linkers let names share their ends, but not without bound: a file whose names add
-    up to many times its string table is made to exhaust memory."""
-
-    def __init__(self, table: SymbolTable) -> None:
-        self._table = table
-        self._left = len(table.strings) * NAME_SHARING + (1 << 20)
-
-    def text(self, offset: int) -> bytes:
-        """The string at an offset. Raises ``BinaryError``."""
-        name = self._table.text(offset)
-        self._left -= len(name)
-        if self._left < 0:
-            raise BinaryError(self._table.name, "has symbol names that overlap without end")
-        return name
+                yield Undefined(name, version or None, file, info >> 4 == 2)
 
 
 class Exports(Mapping[bytes, tuple[Definition, ...]]):
