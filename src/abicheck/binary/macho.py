@@ -254,7 +254,7 @@ def _slice(arch: str, sub: int, window: Window) -> MachoSlice:
             for segment in c.segments
             if segment.writable
             for s in segment.sections
-            if not s.name.startswith(_FIXED)
+            if not s.name.startswith(_FIXED) and not s.is_code
         ),
         _tables=tables,
     )
