@@ -116,8 +116,9 @@ def test_architecture_words(machine: int, hybrid: bool, arch: str) -> None:
 
 
 def test_version_and_manifest() -> None:
-    manifest = """<assembly><dependency><dependentAssembly><assemblyIdentity type="win32"
-        name="Microsoft.VC90.CRT" version='9.0.21022.8' processorArchitecture="amd64"/></dependentAssembly></dependency>"""
+    manifest = """<assembly><dependency><dependentAssembly>
+        <assemblyIdentity type="win32" name="Microsoft.VC90.CRT" version='9.0.21022.8' language="*"/>
+        </dependentAssembly></dependency></assembly>"""
     pe = slice_of(build(version=(14, 40, 33810, 0), manifest=manifest))
     assert pe.file_version == (14, 40, 33810, 0)
     assert pe.product_version == (14, 40, 33810, 0)

