@@ -497,6 +497,15 @@ class TestBinding:
         world.ok(EXT)
         assert world.provider(EXT, "_malloc") == LIBSYSTEM
 
+    def test_mac16_c_names_of_an_image_that_links_frameworks_are_believed(self) -> None:
+        cocoa = "/System/Library/Frameworks/Cocoa.framework/Versions/A/Cocoa"
+        binds = [Bind("_NSPasteboardTypeString", -2), Bind("_objc_msgSend", -2)]
+        world = World({EXT: bundle([cocoa], binds=binds), EXT2: bundle([cocoa], binds=[Bind("__ZN3foo3barEv", -2)])})
+        world.ok(EXT)
+        assert world.provider(EXT, "_NSPasteboardTypeString") == cocoa
+        assert world.provider(EXT, "_objc_msgSend") == "/usr/lib/libobjc.A.dylib"
+        assert world.failure(EXT2)[0] == "MISSING_SYMBOL"
+
     def test_mac17_imports_are_visible_and_ctypes_is_not(self) -> None:
         lib = f"{LIB}/libflat.dylib"
         files = {lib: dylib(exports=[Export("_f")]), EXT: bundle(binds=[Bind("_f", -2)])}
@@ -631,6 +640,13 @@ class TestCoalescing:
         world = World({EXT: cpp("__Znwm", dylibs=[("/usr/lib/libc++.1.dylib", "required"), SYSTEM])})
         world.ok(EXT)
         assert world.provider(EXT, "__Znwm") == "/usr/lib/libc++.1.dylib"
+
+    def test_mac18_names_of_the_cxx_runtime_are_of_libcxx(self) -> None:
+        libs = [("/usr/lib/libz.1.dylib", "required"), ("/usr/lib/libc++.1.dylib", "required"), SYSTEM]
+        names = ["__ZTISt16invalid_argument", "__ZNSt3__112basic_fooE"]
+        world = World({EXT: bundle(dylibs=libs, flags=CPP, binds=[Bind(n, -3) for n in names], chained=1)})
+        world.ok(EXT)
+        assert {world.provider(EXT, n) for n in names} == {"/usr/lib/libc++.1.dylib"}
 
     def test_mac18_what_a_linker_knew_of_a_system_library(self) -> None:
         name = "__ZTISt12out_of_range"

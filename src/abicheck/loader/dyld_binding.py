@@ -19,8 +19,10 @@ from abicheck.model import Attempt
 NULL = -1  # a weak import that nothing serves: bound to 0
 OVERRIDDEN = -2  # a bind whose place a weak bind of the same name then takes
 LARGE_PROGRAM = 5000  # weak look-ups after which dyld remembers first answers (Loader.cpp resolveSymbol)
-# C++ runtime names that libc++ and libc++abi define weakly: operator new and delete in all their forms.
-_OPERATORS = re.compile(r"__Z(nw|na|dl|da)[a-zA-Z]")
+CXX = "/usr/lib/libc++.1.dylib"
+# What libc++ and libc++abi define weakly for everybody (Apple's linker binds these both to libc++ and weakly): operator
+# new and delete in all forms, type information of the standard exceptions and of the fundamental types.
+_RUNTIME = re.compile(r"__Z(nw|na|dl|da)[a-zA-Z]|__ZT[ISV](St\d+[a-z_]+|P?K?[a-z]|Dn)$")
 _PYTHON = ("_Py", "__Py")
 
 
@@ -198,7 +200,7 @@ class Resolver:
             return found
         if state.unreadable is not None:
             return state.unreadable
-        return None if name.startswith(_PYTHON) else self._flat_in_cache(image)
+        return None if name.startswith(_PYTHON) else self._flat_in_cache(image, name)
 
     def _flat_search(self, name: str, start: int, visible_too: int = -1) -> int | None:
         for index in self._state.loaded[start:]:
@@ -209,17 +211,23 @@ class Resolver:
                 return index
         return None
 
-    def _flat_in_cache(self, image: Image) -> int | None:
-        """Where a name that no file exports may come from. The linker of a two-level image bound what its libraries
-        had, so only a truly flat image's names may still lie in the system libraries it links."""
+    def _flat_in_cache(self, image: Image, name: str) -> int | None:
+        """Where a name that no file exports may come from: a system library, whose exports are not known here.
+
+        The linker of a two-level image left to flat lookup what the libraries at hand did not have, so C names are
+        believed only when the image links frameworks (they bring in more than they re-export), and ``objc_*``, which
+        every process has. C++ names are never the system's, except of a truly flat image.
+        """
         assert image.slice is not None
-        system = [
-            n.provider
-            for n in self._state.needs.get(image.index, ())
-            if n.provider is not None and self._images[n.provider].cached
-        ]
-        two_level = "two-level" in image.slice.flags and "force-flat" not in image.slice.flags
-        return system[0] if system and not two_level else None
+        needs = self._state.needs.get(image.index, ())
+        system = [n.provider for n in needs if n.provider is not None and self._images[n.provider].cached]
+        if "two-level" not in image.slice.flags or "force-flat" in image.slice.flags:
+            return system[0] if system else None
+        if name.startswith("__Z"):
+            return None
+        if name.startswith(("_objc_", "_OBJC_")):
+            return self._state.idents.get(("cache", "/usr/lib/libobjc.A.dylib"))
+        return next((i for i in system if ".framework/" in self._images[i].path), None)
 
     def _weak(self, image: Image, b: Bind) -> int | None:
         """The first visible image with weak definitions that has the name; a strong definition replaces (MAC-18)."""
@@ -249,18 +257,19 @@ class Resolver:
         state = self._state
         if b.name in state.cache_weak:
             return state.cache_weak[b.name]
-        if _OPERATORS.match(b.name):
-            return state.idents.get(("cache", "/usr/lib/libc++.1.dylib"))
+        if _RUNTIME.match(b.name):
+            return state.idents.get(("cache", CXX))
         return None
 
     def _assumed(self, image: Image, b: Bind) -> int | None:
-        """No readable image defines it: a system library or an unreadable file the asker links must."""
-        assert image.slice is not None
+        """No readable image defines it: libc++ or an unreadable file, when the asker links it."""
         if b.kind == "weak":
             return None  # opcode weak binds may fail: the bind or the own definition stays
-        for need in self._state.needs.get(image.index, ()):
-            if need.provider is not None and self._images[need.provider].slice is None:
-                path = self._images[need.provider].path
-                if not self._images[need.provider].cached or "libSystem" not in path:
-                    return need.provider
-        return None
+        needs = [n.provider for n in self._state.needs.get(image.index, ()) if n.provider is not None]
+        linked = [self._images[i] for i in needs]
+        unreadable = next((i.index for i in linked if i.slice is None and not i.cached), None)
+        if unreadable is not None:
+            return unreadable
+        system = [i for i in linked if i.cached]
+        cxx = next((i.index for i in system if i.path == CXX), None)
+        return cxx if cxx is not None else next((i.index for i in system if "libSystem" not in i.path), None)
