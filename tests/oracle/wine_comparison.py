@@ -14,7 +14,7 @@ from abicheck.host import Host
 from abicheck.loader.process import Event
 from abicheck.loader.windows import WindowsProcess, start
 from abicheck.loader.windows_binding import BindingMemory
-from abicheck.loader.windows_modules import Module
+from abicheck.loader.windows_modules import PROGRAM, Module
 from abicheck.overlay import DiskTree, SplitTree, View
 
 SYSTEM, NOT_ASKED = "(Windows)", "not asked"
@@ -129,7 +129,8 @@ def _requests(view: View, observed: Observed, process: WindowsProcess) -> list[D
 def _edges(process: WindowsProcess) -> Iterator[tuple[Module, str, str | None]]:
     objects = process.record.objects
     for edge in process.record.edges:
-        if edge.kind == "required" and edge.requester >= 0 and edge.how != "api-set":
+        of_python = edge.requester == PROGRAM and edge.event > 0  # a ctypes load, which is no import of python.exe
+        if edge.kind == "required" and not of_python and edge.how != "api-set":
             yield objects[edge.requester], edge.name, objects[edge.provider].path if edge.provider is not None else None
 
 

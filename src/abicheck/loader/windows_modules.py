@@ -15,6 +15,7 @@ from abicheck.loader.windows_search import SearchPath, slashes, with_suffix
 from abicheck.model import Attempt
 from abicheck.overlay import Found, View
 
+PROGRAM = 0  # index of python.exe, in whose name Python's own loads stand
 # System error messages (FormatMessage) as Python repeats them.
 ERRORS = {
     126: "The specified module could not be found.",
@@ -75,7 +76,7 @@ class Module:
 
 @dataclass(frozen=True, slots=True)
 class Want:
-    """One name that somebody asks for. ``requester`` None: the event itself."""
+    """One name that somebody asks for. ``requester`` None: the event itself, on behalf of the program."""
 
     requester: Module | None
     name: str
@@ -90,7 +91,7 @@ class Want:
 
     @property
     def by(self) -> int:
-        return self.requester.index if self.requester is not None else -1
+        return self.requester.index if self.requester is not None else PROGRAM
 
     @property
     def path(self) -> str:
@@ -225,16 +226,16 @@ class Record:
             self.providers[want.by] = {**self.providers.get(want.by, {}), want.name: index}
 
     def mapped(self) -> list[Mapped]:
-        """All modules as the shared record has them."""
+        """All modules as the shared record has them. Their names are in lower case, as the loader compares them."""
         return [
             Mapped(
                 index=m.index,
                 path=m.path,
                 real=m.real,
-                names=tuple(sorted({posixpath.basename(m.path), posixpath.basename(slashes(m.requested_as))})),
+                names=tuple(sorted({m.base, posixpath.basename(slashes(m.requested_as)).lower()})),
                 event=m.event,
                 requested_as=m.requested_as,
-                requested_by=self.objects[m.requested_by].path if m.requested_by >= 0 else "",
+                requested_by=self.objects[m.requested_by].path if m.index != PROGRAM else "",
                 how=m.how,
                 how_owner=m.owner,
                 rule=m.rule,
