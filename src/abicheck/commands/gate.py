@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -76,7 +77,7 @@ def _judged(
     if report.target and report.target.name == "base":
         console.say("note: this is base, where conda itself lives; a broken base breaks conda")
     if report.target:
-        console.say(f"host: {report.target.host.assumption}")
+        console.say(f"host: {report.target.host.assumption.removeprefix('host: ')}")
     for note in (*config.notes, *judgement.notes):
         console.say(f"note: {note}")
     console.say("")
@@ -158,15 +159,19 @@ def _configured(config: Config) -> tuple[str, str, str]:
 def _addressed(judgement: Judgement, choice: Choice) -> Judgement:
     """The judgement with the environment called as the user called it, in its conda commands too."""
     target = replace(judgement.target, name=choice.name, chosen_by=choice.chosen_by)
-    flag = choice.flag
-    if flag.startswith("-p") and os.path.isabs(flag[3:].strip('"')):
-        return replace(judgement, target=target)  # reports hold no absolute paths; only a terminal shows this one
-    findings = tuple(_with_target(f, flag) for f in judgement.findings)
+    # Reports hold no absolute paths; only a terminal shows this one (RenderOptions.target_flag).
+    flag = "" if os.path.isabs(choice.flag.removeprefix("-p ").strip('"')) else choice.flag
+    known_as = f" -n {shlex.quote(judgement.target.name)} "
+    findings = tuple(_with_target(f, known_as, flag) for f in judgement.findings)
     return replace(judgement, target=target, findings=findings)
 
 
-def _with_target(finding: Finding, flag: str) -> Finding:
-    remedies = tuple(replace(r, command=with_target(r.command, flag)) if r.command else r for r in finding.remedies)
+def _with_target(finding: Finding, known_as: str, flag: str) -> Finding:
+    """The finding with its conda commands aimed as the user aims. Rules call the environment by its folder's name."""
+    remedies = tuple(
+        replace(r, command=with_target(r.command.replace(known_as, " ", 1), flag)) if r.command else r
+        for r in finding.remedies
+    )
     return finding if remedies == finding.remedies else replace(finding, remedies=remedies)
 
 

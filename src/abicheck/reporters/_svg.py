@@ -82,8 +82,9 @@ _LANE = 168
 _STEP = 46
 
 
-def timeline(orders: Orders) -> str:
-    """Two lanes of loads from top to bottom, the order that fails and the order that works; the first of each."""
+def timeline(orders: Orders, fails: bool = True) -> str:
+    """Two lanes of loads from top to bottom, the order that fails and the order that works; the first of each.
+    ``fails`` False: what happens there is no failure."""
     lanes = [("fails", orders.fails[0])] if orders.fails else []
     lanes += [("works", orders.works[0])] if orders.works else []
     if not lanes:
@@ -103,7 +104,7 @@ def timeline(orders: Orders) -> str:
         for k, label in enumerate(labels):
             last = word == "fails" and k == len(labels) - 1
             out.append(_step(x, 6 + k * _STEP, w.clean(label), "bad" if last else "start" if k == 0 else "load"))
-        verdict = "✗ fails here" if word == "fails" else "✓ works"
+        verdict = "✓ works" if word == "works" else "✗ fails here" if fails else "✗ goes wrong here"
         out.append(_step(x, 6 + len(labels) * _STEP, verdict, word))
     return "".join([*out, "</svg>"])
 

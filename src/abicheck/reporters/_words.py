@@ -139,7 +139,9 @@ def with_target(command: str, flag: str) -> str:
 
 def remedy_lines(remedies: Sequence[Remedy], flag: str) -> list[tuple[str, str]]:
     """(command, text) of each remedy; the command may be empty. Least invasive first, as the rule put them."""
-    return [(clean(with_target(r.command, flag)) if r.command else "", clean(r.text)) for r in remedies]
+    return [
+        (clean(with_target(r.command, flag)) if r.command else "", clean(r.text.removeprefix("or "))) for r in remedies
+    ]
 
 
 def target_line(report: Report) -> str:
@@ -211,9 +213,14 @@ def location(report: Report, judged: Judged) -> tuple[str, int]:
     else the anchor of the configuration."""
     wheel = judged.finding.wheel
     for i in report.inputs:
-        if wheel and i.requested_by and (i.name, i.version) == (wheel.name, wheel.version):
+        if wheel and i.requested_by and (_plain(i.name), i.version) == (_plain(wheel.name), wheel.version):
             return i.requested_by.file, i.requested_by.line
     return report.anchor.file, report.anchor.line
+
+
+def _plain(name: str) -> str:
+    """A project name as names are compared (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def one_line(judged: Judged, flag: str = "") -> str:

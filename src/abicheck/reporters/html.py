@@ -15,7 +15,7 @@ import re
 from importlib import resources
 from typing import Any
 
-from abicheck.model import Finding
+from abicheck.model import Finding, Severity
 from abicheck.report import Judged, Report
 from abicheck.reporters import RenderOptions
 from abicheck.reporters import _words as w
@@ -132,7 +132,7 @@ def _card(j: Judged, options: RenderOptions) -> Json:
             if fact.attempts
         ],
         "orders": w.order_phrases(f.orders) if f.orders else [],
-        "timeline": timeline(f.orders) if f.orders else "",
+        "timeline": timeline(f.orders, f.severity is Severity.ERROR) if f.orders else "",
         "remedies": w.remedy_lines(f.remedies, options.target_flag),
     }
 
