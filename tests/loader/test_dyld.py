@@ -497,14 +497,25 @@ class TestBinding:
         world.ok(EXT)
         assert world.provider(EXT, "_malloc") == LIBSYSTEM
 
-    def test_mac16_c_names_of_an_image_that_links_frameworks_are_believed(self) -> None:
+    def test_mac16_names_that_only_system_libraries_can_have(self) -> None:
         cocoa = "/System/Library/Frameworks/Cocoa.framework/Versions/A/Cocoa"
-        binds = [Bind("_NSPasteboardTypeString", -2), Bind("_objc_msgSend", -2)]
-        world = World({EXT: bundle([cocoa], binds=binds), EXT2: bundle([cocoa], binds=[Bind("__ZN3foo3barEv", -2)])})
+        names = ["_NSPasteboardTypeString", "_OBJC_CLASS_$_NSView", "_objc_msgSend", "__ZNKSt13runtime_error4whatEv"]
+        world = World({EXT: bundle([cocoa], binds=[Bind(n, -2) for n in names])})
         world.ok(EXT)
-        assert world.provider(EXT, "_NSPasteboardTypeString") == cocoa
-        assert world.provider(EXT, "_objc_msgSend") == "/usr/lib/libobjc.A.dylib"
-        assert world.failure(EXT2)[0] == "MISSING_SYMBOL"
+        assert [world.provider(EXT, n) for n in names] == [
+            cocoa, cocoa, "/usr/lib/libobjc.A.dylib", "/usr/lib/libc++.1.dylib",
+        ]  # fmt: skip
+
+    @pytest.mark.parametrize("name", ["_npy_cabs", "__ZN3foo3barEv", "_omp_get_num_threads", "_PyNew"])
+    def test_mac16_other_names_are_missing_whatever_is_linked(self, name: str) -> None:
+        cocoa = "/System/Library/Frameworks/Cocoa.framework/Versions/A/Cocoa"
+        assert World({EXT: bundle([cocoa], binds=[Bind(name, -2)])}).failure(EXT)[:2] == ("MISSING_SYMBOL", "MAC-16")
+
+    def test_mac16_framework_names_need_a_framework(self) -> None:
+        lib = dylib(dylibs=[("/System/Library/Frameworks/AppKit.framework/Versions/C/AppKit", "required"), SYSTEM])
+        user = [Bind("_NSApp", -2)]
+        World({EXT: bundle(["@loader_path/l.dylib"], binds=user), f"{SITE}/a/l.dylib": lib}).ok(EXT)
+        assert World({EXT: bundle(binds=user)}).failure(EXT)[0] == "MISSING_SYMBOL"
 
     def test_mac17_imports_are_visible_and_ctypes_is_not(self) -> None:
         lib = f"{LIB}/libflat.dylib"

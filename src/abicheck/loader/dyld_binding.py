@@ -24,6 +24,14 @@ CXX = "/usr/lib/libc++.1.dylib"
 # new and delete in all forms, type information of the standard exceptions and of the fundamental types.
 _RUNTIME = re.compile(r"__Z(nw|na|dl|da)[a-zA-Z]|__ZT[ISV](St\d+[a-z_]+|P?K?[a-z]|Dn)$")
 _PYTHON = ("_Py", "__Py")
+OBJC = "/usr/lib/libobjc.A.dylib"
+# Names of namespace std and __cxxabiv1 in Itanium mangling, and the C++ ABI's own functions: libc++ and libc++abi.
+_CXX_RUNTIME = re.compile(
+    r"__Z(T[ISV]|GV|Z)?(N[VKO]*)?(St|S[abdios]|10__cxxabiv1)|__Z(nw|na|dl|da)[a-zA-Z]|___(cxa|gxx)_"
+)
+_OBJC_RUNTIME = re.compile(r"__?objc_")
+# Apple's frameworks name what they export with a prefix of capitals: NSString, CFRelease, kCFNull, OBJC_CLASS_$_NSView.
+_FRAMEWORK_NAME = re.compile(r"(?!__Z)_(__?)?k?[A-Z]{2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,20 +222,24 @@ class Resolver:
     def _flat_in_cache(self, image: Image, name: str) -> int | None:
         """Where a name that no file exports may come from: a system library, whose exports are not known here.
 
-        The linker of a two-level image left to flat lookup what the libraries at hand did not have, so C names are
-        believed only when the image links frameworks (they bring in more than they re-export), and ``objc_*``, which
-        every process has. C++ names are never the system's, except of a truly flat image.
+        The linker of a two-level image left to flat lookup what the libraries at hand did not have. Such a name is
+        believed when it is of a library that every process has (C++ and Objective-C runtimes), or is named as Apple's
+        frameworks name things and a framework is loaded. A truly flat image may find anything in what it links.
         """
         assert image.slice is not None
-        needs = self._state.needs.get(image.index, ())
+        state = self._state
+        needs = state.needs.get(image.index, ())
         system = [n.provider for n in needs if n.provider is not None and self._images[n.provider].cached]
         if "two-level" not in image.slice.flags or "force-flat" in image.slice.flags:
             return system[0] if system else None
-        if name.startswith("__Z"):
+        if _CXX_RUNTIME.match(name):
+            return state.idents.get(("cache", CXX))
+        if _OBJC_RUNTIME.match(name):
+            return state.idents.get(("cache", OBJC))
+        if not _FRAMEWORK_NAME.match(name) or not any(".framework/" in self._images[i].path for i in state.loaded):
             return None
-        if name.startswith(("_objc_", "_OBJC_")):
-            return self._state.idents.get(("cache", "/usr/lib/libobjc.A.dylib"))
-        return next((i for i in system if ".framework/" in self._images[i].path), None)
+        own = next((i for i in system if ".framework/" in self._images[i].path), None)
+        return own if own is not None else state.idents.get(("cache", OBJC))
 
     def _weak(self, image: Image, b: Bind) -> int | None:
         """The first visible image with weak definitions that has the name; a strong definition replaces (MAC-18)."""
