@@ -12,9 +12,9 @@ from bisect import bisect_right
 from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping, Sequence, ValuesView
 from dataclasses import dataclass, field
 from itertools import repeat, tee
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from abicheck.binary.elf_hash import HashTable
+from abicheck.binary.elf_hash import GnuHash, HashTable
 from abicheck.binary.elf_image import Layout
 from abicheck.binary.elf_machines import MACHINES
 from abicheck.binary.elf_versions import VersionName
@@ -314,8 +314,13 @@ class SymbolTable:
         """Undefined symbols of the whole table: the ones before the hashed part, and any that the hash table holds."""
         halves = memoryview(self.raw).cast("H")  # zero is zero in either byte order
         sections = halves[3::12] if self.layout.elf_class == 64 else halves[7::8]
+        first = self.hash.first if isinstance(self.hash, GnuHash) else self.count
+        indexes = [i for i, section in enumerate(sections[:first].tolist()) if section == SHN_UNDEF]
+        hashed = sections[first:].tolist()
+        if SHN_UNDEF in hashed:  # executables: the addresses of their PLT entries
+            indexes += [i for i, section in enumerate(hashed, first) if section == SHN_UNDEF]
         walk = []
-        for index in [i for i, s in enumerate(sections.tolist()) if s == SHN_UNDEF]:
+        for index in indexes:
             offset, info, other, _, _, _ = self.row(index)
             if info >> 4 in BINDINGS and other & 3 not in BOUND_INSIDE:
                 walk.append((offset, info, index))
@@ -339,12 +344,18 @@ class Exports(Mapping[bytes, tuple[Definition, ...]]):
 
     def find(self, name: bytes) -> tuple[Definition, ...]:
         """Definitions of a name in the order the loader meets them; empty when there are none."""
+        if self._whole is not None:
+            return self._whole.get(name, ())
         hit = self._found.get(name)
         if hit is None:
             hit = self._table.find(name)
             if hit:
                 self._found[name] = hit
         return hit
+
+    def get(self, name: bytes, default: Any = None, /) -> Any:
+        """As of a dict; without the exception that a miss costs in ``Mapping.get``."""
+        return self.find(name) or default
 
     def __getitem__(self, name: bytes) -> tuple[Definition, ...]:
         hit = self.find(name)
