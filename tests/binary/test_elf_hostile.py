@@ -95,9 +95,9 @@ def test_damage_gives_a_binary_error_or_facts(target: str, style: str) -> None:
     def check(data: bytes) -> None:
         if data[:4] != b"\x7fELF":
             return
-        started = time.perf_counter()
+        started = time.process_time()
         use(data)
-        assert time.perf_counter() - started < SECONDS
+        assert time.process_time() - started < SECONDS
 
     check()
 
@@ -175,19 +175,19 @@ def test_names_without_end_do_not_fill_the_memory() -> None:
     """A string table without a NUL, and thousands of symbols whose names all run to its end."""
     count = 50_000
     blob = _library_with(b"a" * 400_000, count)
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(BinaryError, match="overlap without end"):
         slice_of(blob).exports()
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_circles_in_a_hash_table_end() -> None:
     blob = _library_with(b"\0f\0" + bytes(60), 30, circle=True)
     s = slice_of(blob)
     assert s.exported.get(b"nothing") is None
-    started = time.perf_counter()
+    started = time.process_time()
     assert len(s.exports()) <= 30
-    assert time.perf_counter() - started < SECONDS
+    assert time.process_time() - started < SECONDS
 
 
 def _library_with(strings: bytes, count: int, circle: bool = False) -> bytes:
@@ -218,6 +218,6 @@ def test_many_program_headers() -> None:
     blob += headers + filler
     struct.pack_into("<Q", blob, 32, moved)
     struct.pack_into("<H", blob, 56, 65_535)
-    started = time.perf_counter()
+    started = time.process_time()
     assert use(bytes(blob)) is not None
-    assert time.perf_counter() - started < 3
+    assert time.process_time() - started < 3
