@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections import Counter
 from pathlib import Path
@@ -28,8 +29,23 @@ def pytest_deselected(items: list[pytest.Item]) -> None:
         item.config.stash[_DESELECTED][item.location[0]] += 1
 
 
+def _compared(terminalreporter: pytest.TerminalReporter) -> None:
+    """What the tests compared with a real loader: each one's counts (``record_property("compared", ...)``)."""
+    reports = [r for key in ("passed", "failed") for r in terminalreporter.stats.get(key, []) if r.when == "call"]
+    lines = sorted({(r.nodeid.partition("::")[2], v) for r in reports for k, v in r.user_properties if k == "compared"})
+    if not lines:
+        return
+    terminalreporter.section("compared with the real loaders")
+    sums: Counter[str] = Counter()
+    for name, counts in lines:
+        terminalreporter.write_line(f"{name}: {counts}")
+        sums.update({what: int(number) for number, what in re.findall(r"(\d+) ([a-z ]+?)(?= compared|[,;]|$)", counts)})
+    terminalreporter.write_line("in all: " + ", ".join(f"{n:,} {what}" for what, n in sums.items()))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """The last section of the run: every group of tests that did not run, why, and how to make it run."""
+    """The last sections of the run: what was compared; which groups of tests did not run, why, and how to make them."""
+    _compared(terminalreporter)
     groups: Counter[tuple[str, str]] = Counter()
     for report in terminalreporter.stats.get("skipped", []):
         where, reason = report.nodeid.partition("::")[0], str(report.longrepr)

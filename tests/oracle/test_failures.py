@@ -6,7 +6,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,12 @@ def older_libstdcxx(make_prefix: MakePrefix) -> Path:
 
 @pytest.mark.parametrize(("situation", "variant"), CASES, ids=lambda v: getattr(v, "name", ""))
 def test_process_and_simulation_agree(
-    situation: Situation, variant: Variant, make_prefix: MakePrefix, wheels: Wheels, older_libstdcxx: Path
+    situation: Situation,
+    variant: Variant,
+    make_prefix: MakePrefix,
+    wheels: Wheels,
+    older_libstdcxx: Path,
+    record_property: Callable[[str, object], None],
 ) -> None:
     prefix = _installed(situation, make_prefix, wheels)
     env = {k: _filled(v, prefix, older_libstdcxx) for k, v in variant.env}
@@ -64,6 +69,7 @@ def test_process_and_simulation_agree(
         seen = Seen(**_changed(situation, prefix, older_libstdcxx, asked))
     else:
         seen = observe(prefix, variant.statements, env)
+    record_property("compared", seen.counts)
     _check_outcome(seen, variant)
     for part, how in variant.mapped:
         assert any(part in path and how == found for path, found in seen.mapped), (part, how, seen.mapped)

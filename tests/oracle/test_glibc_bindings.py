@@ -5,13 +5,14 @@ Five prefixes, ten import orders; fifteen wheels in one process. Imports that fa
 
 from __future__ import annotations
 
+import dataclasses
 import random
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from tests.conda_side import MakePrefix, Wheels
-from tests.oracle.comparison import Comparison, compare, simulate, summary_of
+from tests.oracle.comparison import compare, simulate, summary_of
 from tests.oracle.real_loader import RealRun, run_python
 from tests.oracle.wheels import COMPANIONS, FIFTEEN
 
@@ -49,29 +50,6 @@ ORDERS = (
 )  # fmt: skip
 
 
-class Totals:
-    """What all runs of this file compared; printed at its end."""
-
-    def __init__(self) -> None:
-        self.sum = Comparison()
-        self.runs: list[str] = []
-
-    def add(self, name: str, run: RealRun, one: Comparison) -> None:
-        self.sum += one
-        failed = sum(r is not None for r in run.results)
-        ended = run.signal or f"status {run.status}"
-        self.runs.append(f"{name}: {one.counts}; {failed} statements failed; {ended}")
-
-
-@pytest.fixture(scope="module")
-def totals(request: pytest.FixtureRequest) -> Iterator[Totals]:
-    kept = Totals()
-    yield kept
-    capture = request.config.pluginmanager.getplugin("capturemanager")
-    with capture.global_and_fixture_disabled():
-        print("\ncompared with glibc's own loader:", *kept.runs, f"in all: {kept.sum.counts}", sep="\n  ")
-
-
 def _prefix(name: str, make_prefix: MakePrefix, wheels: Wheels) -> Path:
     specs, requirements = PREFIXES[name]
     extra = EXTRA_COMPANIONS if any(r in EXTRA for r in requirements) else ()
@@ -87,17 +65,49 @@ def _statements(name: str, seed: int) -> list[str]:
     return statements
 
 
-def _check(totals: Totals, name: str, prefix: Path, run: RealRun, env: dict[str, str] | None = None) -> None:
+Record = Callable[[str, object], None]
+
+
+def _check(prefix: Path, run: RealRun, record: Record, env: dict[str, str] | None = None) -> None:
     one = compare(run, simulate(prefix, run, env), prefix)
-    totals.add(name, run, one)
+    record("compared", one.counts)
     assert not one.differences, f"{one.counts}\n{summary_of(one.differences)}"
 
 
 @pytest.mark.parametrize(("name", "seed"), ORDERS)
-def test_every_binding_agrees(name: str, seed: int, make_prefix: MakePrefix, wheels: Wheels, totals: Totals) -> None:
+def test_every_binding_agrees(
+    name: str, seed: int, make_prefix: MakePrefix, wheels: Wheels, record_property: Record
+) -> None:
     prefix = _prefix(name, make_prefix, wheels)
     run = run_python(prefix, _statements(name, seed))
     assert run.status == 0, run.stderr[-2000:]
     if name == "fifteen":
         assert run.results == [None] * len(FIFTEEN)
-    _check(totals, f"{name} {seed}", prefix, run)
+    _check(prefix, run, record_property)
+
+
+def test_the_comparison_is_as_wide_as_promised() -> None:
+    """At least fifteen wheels in one process, five prefixes, ten import orders."""
+    assert len(FIFTEEN) >= 15
+    assert len(PREFIXES) >= 5
+    assert len(ORDERS) >= 10
+    assert {name for name, _ in ORDERS} == set(PREFIXES)
+
+
+def test_the_comparison_sees_a_difference(make_prefix: MakePrefix, wheels: Wheels) -> None:
+    """A simulation with one wrong binding, one wrong object or one missing load does not pass."""
+    prefix = _prefix("conda-and-wheels", make_prefix, wheels)
+    run = run_python(prefix, ["import zlib", "import numpy.linalg"])
+    trace = simulate(prefix, run)
+    assert not compare(run, trace, prefix).differences
+    index, bound = next((i, b) for i, b in reversed(list(trace.bindings.items())) if len(b) > 1)
+    wrong = dataclasses.replace(bound[0], provider=index)
+    moved = dataclasses.replace(trace, bindings={**trace.bindings, index: (wrong, *bound[1:])})
+    assert len(compare(run, moved, prefix).differences) == 1
+    lost = dataclasses.replace(trace, bindings={**trace.bindings, index: bound[1:]})
+    assert len(compare(run, lost, prefix).differences) == 1
+    elsewhere = dataclasses.replace(trace.objects[-1], how="cache")
+    other = dataclasses.replace(trace, objects=[*trace.objects[:-1], elsewhere])
+    assert len(compare(run, other, prefix).differences) == 1
+    shorter = dataclasses.replace(run, opens=run.opens[:-1])
+    assert compare(run, simulate(prefix, shorter), prefix).differences
