@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 from fixtures.compilers import Compiler, gnu_compiler
 from tests.binary.elf_samples import (
     dynamic_entries,
+    program_headers,
     slice_of,
     with_segment_type,
     with_tag,
     without_sections,
 )
-from tests.requirements import need
+from tests.requirements import need, not_run
 
 from abicheck.binary.elf_hash import elf_hash, gnu_hash
 from abicheck.binary.facts import Import
@@ -386,3 +389,26 @@ def test_cut_off_file_says_where_it_ends(gcc: Compiler, tmp_path: Path) -> None:
         slice_of(data[:12])
     with pytest.raises(BinaryError, match="ends after 40 of 64 bytes"):
         slice_of(data[:40])
+
+
+def test_page_size(gcc: Compiler, tmp_path: Path) -> None:
+    """A segment whose address and offset differ modulo the page size cannot be mapped."""
+    small = slice_of(gcc.shared(tmp_path / "s.so", "int f = 1;", "-Wl,-z,max-page-size=4096"))
+    large = slice_of(gcc.shared(tmp_path / "l.so", "int f = 1;", "-Wl,-z,max-page-size=65536"))
+    assert 4096 <= small.page_limit < 65536 <= large.page_limit
+    assert small.refusal == large.refusal == ""
+    crooked = bytearray((tmp_path / "s.so").read_bytes())
+    second = [at for at, kind in program_headers(bytes(crooked)) if kind == 1][1]
+    crooked[second + 16] += 8  # p_vaddr
+    (tmp_path / "c.so").write_bytes(crooked)
+    assert slice_of(bytes(crooked)).refusal == "ELF load command address/offset not page-aligned"
+
+
+def test_split_debug_files_are_no_libraries(gcc: Compiler, tmp_path: Path) -> None:
+    """ELF-17: what ``objcopy --only-keep-debug`` leaves has program headers but no content."""
+    if shutil.which("objcopy") is None:
+        not_run("needs objcopy: apt-get install binutils")
+    made = gcc.shared(tmp_path / "d.so", "int f = 1;", "-g")
+    subprocess.run(["objcopy", "--only-keep-debug", str(made), str(tmp_path / "d.debug")], check=True)
+    s = slice_of(tmp_path / "d.debug")
+    assert not s.has_dynamic and s.exports() == [] and s.refusal

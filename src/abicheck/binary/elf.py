@@ -123,6 +123,7 @@ def _slice(image: Image, d: Dynamic, found: Dynamic | None) -> ElfSlice:
         interp=_interp(image),
         has_dynamic=found is not None,
         has_loadable=any(s.type == PT_LOAD for s in image.segments),
+        page_limit=_page_limit(image),
         soname=optional(SONAME),
         needed=tuple(text(o) for o in d.repeated[NEEDED]),
         rpath_text=optional(RPATH),
@@ -145,6 +146,15 @@ def _slice(image: Image, d: Dynamic, found: Dynamic | None) -> ElfSlice:
         has_verdef=DT_VERDEF in tags,
         symbols=symbols,
     )
+
+
+def _page_limit(image: Image) -> int:
+    """The power of two that all differences between a PT_LOAD's address and offset are multiples of; at most 1 GiB."""
+    limit = 1 << 30
+    for s in image.segments:
+        if s.type == PT_LOAD and (apart := abs(s.vaddr - s.offset)):
+            limit = min(limit, apart & -apart)
+    return limit
 
 
 def _interp(image: Image) -> str | None:

@@ -18,6 +18,8 @@ from abicheck.binary.facts import Export, Format, Import, Need
 DF_SYMBOLIC, DF_TEXTREL, DF_BIND_NOW, DF_STATIC_TLS = 0x2, 0x4, 0x8, 0x10
 DF_1_NOW, DF_1_NODELETE, DF_1_NOOPEN, DF_1_NODEFLIB, DF_1_PIE = 0x1, 0x8, 0x40, 0x800, 0x08000000
 
+SMALLEST_PAGE = 4096  # of all machines conda knows
+
 # FAMILY_1.2.3 and the few that write FAMILY_1_2_3; a letter may follow the number (OPENSSL_1_0_2d).
 _FAMILY = re.compile(r"([A-Za-z]\w*?)_(\d+(?:[._]\d+)*)([a-z]?)")
 
@@ -39,6 +41,8 @@ class ElfSlice:
         tls: (size in memory, alignment) of PT_TLS, None without one or when it is empty.
         has_versym: DT_VERSYM exists and a version table gives it a meaning (ELF-39).
         has_loadable: some PT_LOAD exists.
+        page_limit: largest page size in bytes with which its segments can be mapped (address and offset agree modulo
+            the page size in all of them): an aarch64 file for 4 KiB pages is refused where pages are 64 KiB.
     """
 
     elf_class: int
@@ -49,6 +53,7 @@ class ElfSlice:
     interp: str | None
     has_dynamic: bool
     has_loadable: bool
+    page_limit: int
     soname: str | None
     needed: tuple[str, ...]
     rpath_text: str | None
@@ -193,6 +198,8 @@ class ElfSlice:
 
         For DT_NEEDED entries DF_1_NOOPEN does not count: see ``noopen``.
         """
+        if self.page_limit < SMALLEST_PAGE:
+            return "ELF load command address/offset not page-aligned"
         if not self.has_loadable:
             return "object file has no loadable segments"
         if self.etype != ET_DYN:
