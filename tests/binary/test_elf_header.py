@@ -188,10 +188,12 @@ def test_refusals_of_things_that_are_no_libraries(tmp_path: Path) -> None:
     compiler = gcc.commands["c"]
     run([*compiler, str(text), "-o", str(tmp_path / "exe"), "-no-pie", "-fno-pic"])
     run([*compiler, str(text), "-o", str(tmp_path / "pie"), "-pie", "-fPIE"])
-    gcc.shared(tmp_path / "noopen", "int f;", "-Wl,-z,nodlopen")
+    noopen = gcc.shared(tmp_path / "noopen", "int f;", "-Wl,-z,nodlopen", soname="noopen")
     gcc.shared(tmp_path / "library", "int f;")
+    user = gcc.shared(tmp_path / "user", "int g;", needed=[noopen], rpath="$ORIGIN")
     paths = [tmp_path / n for n in ("exe", "pie", "noopen", "library")]
     said = _real(*paths)
     for path in paths:
         refusal = slice_of(path).refusal
         assert said[str(path)] == (f"{path}: {refusal}" if refusal else ""), path.name
+    assert _real(user)[str(user)] == f"noopen: {slice_of(noopen).refusal}"  # needed, not opened: refused all the same

@@ -196,7 +196,8 @@ class ElfSlice:
     def refusal(self) -> str:
         """What glibc says when asked to dlopen this file although it is no library (ELF-17); empty when it is one.
 
-        For DT_NEEDED entries DF_1_NOOPEN does not count: see ``noopen``.
+        The same holds for what a dlopen'ed file needs (dl-open.c passes __RTLD_DLOPEN on); only at program start is
+        DF_1_NOOPEN no obstacle: see ``noopen``.
         """
         if self.page_limit < SMALLEST_PAGE:
             return "ELF load command address/offset not page-aligned"
