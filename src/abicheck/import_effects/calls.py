@@ -31,6 +31,7 @@ INTERESTING = re.compile(
     r"sys\.path\b|sys\.modules|\bexecfile\(",
     re.MULTILINE,
 )
+MAX_IDLE = 6  # walks of a function without any effect, after which it is taken to have none
 _CALLED = re.compile(r"([A-Za-z_][\w.]*)\s*\(")
 _SINKS = frozenset({"dlopen", "LoadLibraryExW", "LoadLibraryExA", "LoadLibraryW", "LoadLibraryA", "AddDllDirectory"})
 
@@ -77,9 +78,9 @@ class Calls(Expressions):
         if isinstance(function, BoundValue):
             return self.call(frame, function.function, [function.owner, *args], keywords, want)
         if isinstance(function, FunctionValue):
-            if self.matters(function):
+            if self.matters(function) and (want or not self._is_idle(function)):
                 with self.limited(MAX_CALL_STEPS):
-                    return self._enter(frame, function, args, keywords)
+                    return self._counted(frame, function, args, keywords)
             if not want:
                 return LAZY
             with self.limited():
@@ -93,6 +94,18 @@ class Calls(Expressions):
         if isinstance(function, LambdaValue):
             return self._enter_lambda(frame, function, args)
         return UNKNOWN
+
+    def _is_idle(self, function: FunctionValue) -> bool:
+        """Whether a function was walked several times and did nothing: a decorator, used on every definition."""
+        return self.idle.get((function.module, function.definition.first), 0) >= MAX_IDLE
+
+    def _counted(self, frame: Frame, function: FunctionValue, args: list[Value], keywords: dict[str, Value]) -> Value:
+        key = (function.module, function.definition.first)
+        before = (len(self.effects), len(self.modules), len(self.environ))
+        value = self._enter(frame, function, args, keywords)
+        if before == (len(self.effects), len(self.modules), len(self.environ)):
+            self.idle[key] = self.idle.get(key, 0) + 1
+        return value
 
     def call_symbol(self, frame: Frame, name: str, args: list[Value], keywords: dict[str, Value]) -> Value:
         raise NotImplementedError
@@ -195,7 +208,7 @@ class Calls(Expressions):
         self.matters_memo[key] = False  # a recursive call adds nothing
         text = self._text(module, function.definition)
         found = INTERESTING.search(text) is not None
-        if not found and depth < 6 and not self.is_stdlib(module):
+        if not found and depth < (1 if self.is_stdlib(module) else 6):
             for name in dict.fromkeys(_CALLED.findall(text)):
                 callee = self._static(module, function, name)
                 if isinstance(callee, ClassValue):

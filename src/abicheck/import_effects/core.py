@@ -105,6 +105,7 @@ class Core(ABC):
         self.finder = Finder(context)
         self.modules: dict[str, Module] = {}
         self.path: list[Value] = [context.stdlib, context.dynload, *context.site_packages]
+        self.popped: dict[str, Module] = {}  # taken out of sys.modules by code
         self.environ: dict[str, Value] = dict(context.environ)
         self.top_level: frozenset[str] | None = None
         self.effects: list[Effect] = []
@@ -120,6 +121,7 @@ class Core(ABC):
         self.steps = 0
         self.limit = MAX_STEPS  # of steps, for what is computed now
         self.unknowns = 0  # conditions so far that could not be told
+        self.idle: dict[tuple[str, int], int] = {}  # walks of a function that did nothing
         self.active: dict[tuple[str, int], int] = {}  # functions being walked
         self.chain: list[Link] = []
         self.seen: dict[Hashable, bool] = {}  # what has been emitted (value: certainly)

@@ -308,6 +308,9 @@ class Expressions(Importing, Core):
                 owner.attributes[target.name] = value
             elif isinstance(owner, ClassValue):
                 owner.names[target.name] = value
+            elif isinstance(owner, ModuleValue) and (owner.name, target.name) == ("sys", "path"):
+                items = self.iterate(value)
+                self.path = self.path if items is None else items
             elif isinstance(owner, ModuleValue) and owner.name in self.modules:
                 self.modules[owner.name].env[target.name] = value
         elif isinstance(target, t.Item):
@@ -318,6 +321,9 @@ class Expressions(Importing, Core):
     def assign_item(self, frame: Frame, owner: Value, index: Value, value: Value) -> None:
         if owner == Symbol("os.environ"):
             self.set_environ(frame, index, self.force(value))
+        elif owner == Symbol("sys.modules"):
+            if isinstance(index, str) and index in self.popped and not self.muted:
+                self.modules[index] = self.popped.pop(index)
         elif isinstance(owner, NamespaceValue):
             module = self.modules.get(owner.module)
             if module and isinstance(index, str):
@@ -360,6 +366,8 @@ def _path_attribute(owner: PathValue, name: str) -> Value:
         return posixpath.splitext(posixpath.basename(owner.path))[0]
     if name == "suffix":
         return posixpath.splitext(owner.path)[1]
+    if name == "suffixes":
+        return ["." + s for s in posixpath.basename(owner.path).lstrip(".").split(".")[1:]]
     if name == "parts":
         return tuple(p for p in owner.path.split("/") if p)
     if name == "parents":

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import csv
 import posixpath
 from typing import TYPE_CHECKING
 
+from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from abicheck.import_effects.core import Frame, Module, Raised
@@ -137,20 +139,63 @@ def _exec(m: Statements, frame: Frame, args: list[Value], keywords: dict[str, Va
         # Most exec at import time defines functions; what it runs is not seen.
         frame.module.complete = False
         return UNKNOWN
-    names = args[1] if len(args) > 1 else None
-    target = frame.names if names is None else names if isinstance(names, dict) else None
-    if isinstance(names, NamespaceValue) and names.module in m.modules:
-        target = m.modules[names.module].env
-    if target is None or not all(isinstance(k, str) for k in target):
+    around = _namespace(m, args[1], frame) if len(args) > 1 else frame.names
+    inside = _namespace(m, args[2], frame) if len(args) > 2 else around
+    if around is None or inside is None:
         return UNKNOWN
-    m.block(Frame(frame.module, target, line=frame.line), summarize(code.text).body)
+    scopes = (around,) if inside is not around else ()
+    m.block(Frame(frame.module, inside, scopes, line=frame.line), summarize(code.text).body)
     return None
+
+
+def _namespace(m: Statements, value: Value, frame: Frame) -> dict[str, Value] | None:
+    """The mapping that ``exec`` is given, as names."""
+    if isinstance(value, NamespaceValue):
+        return m.modules[value.module].env if value.module in m.modules else None
+    if value is None:
+        return frame.names
+    return value if isinstance(value, dict) and all(isinstance(k, str) for k in value) else None
 
 
 @known("builtins.compile")
 def _compile(m: Statements, frame: Frame, args: list[Value], keywords: dict[str, Value]) -> Value:
     text = args[0] if args else None
     return CodeValue(text, str(args[1]) if len(args) > 1 else "") if isinstance(text, str) else UNKNOWN
+
+
+@known("sys.modules.pop")
+def _modules_pop(m: Statements, frame: Frame, args: list[Value], keywords: dict[str, Value]) -> Value:
+    name = args[0] if args else None
+    if not isinstance(name, str) or name not in m.modules:
+        return args[1] if len(args) > 1 else UNKNOWN
+    if not m.muted:
+        m.popped[name] = m.modules.pop(name)
+    return ModuleValue(name)
+
+
+@known("sys.modules.get", "sys.modules.setdefault")
+def _modules_get(m: Statements, frame: Frame, args: list[Value], keywords: dict[str, Value]) -> Value:
+    name = args[0] if args else None
+    if isinstance(name, str):
+        return ModuleValue(name) if m.is_loaded(name) else args[1] if len(args) > 1 else None
+    return UNKNOWN
+
+
+@known("importlib.metadata.files", "importlib_metadata.files")
+def _distribution_files(m: Statements, frame: Frame, args: list[Value], keywords: dict[str, Value]) -> Value:
+    """The files of an installed distribution, from its RECORD."""
+    name = args[0] if args else None
+    if not isinstance(name, str):
+        return UNKNOWN
+    for directory in m.context.site_packages:
+        for entry in m.view.listing(directory) or {}:
+            if entry.endswith(".dist-info") and canonicalize_name(
+                entry.rpartition("-")[0].split("-")[0]
+            ) == canonicalize_name(name):
+                record = m.read(f"{directory}/{entry}/RECORD")
+                rows = csv.reader((record or "").splitlines())
+                return [PathValue(f"{directory}/{row[0]}") for row in rows if row] if record is not None else None
+    return m.fail("PackageNotFoundError", UNKNOWN)
 
 
 # -- looking at things -------------------------------------------------------------
@@ -165,6 +210,9 @@ def _hasattr(m: Statements, frame: Frame, args: list[Value], keywords: dict[str,
         found = m.attribute(frame, owner, name, True)
     except Raised:
         return False
+    if isinstance(owner, ModuleValue) and owner.name == "sys" and name[:1].isupper():
+        # Flags that programs leave there for others; sys itself has no such name.
+        return name in m.modules["sys"].env if "sys" in m.modules else False
     if isinstance(owner, ModuleValue):
         module = m.modules.get(owner.name)
         if found is UNKNOWN or module is None:
@@ -371,7 +419,7 @@ def _next(m: Statements, frame: Frame, args: list[Value], keywords: dict[str, Va
     return items[0] if items else args[1] if len(args) > 1 else m.fail("StopIteration", UNKNOWN)
 
 
-@known("builtins.iter", "builtins.list.copy", "itertools.chain.from_iterable", "builtins.repr")
+@known("builtins.iter", "builtins.list.copy", "builtins.repr")
 def _iter(m: Statements, frame: Frame, args: list[Value], keywords: dict[str, Value]) -> Value:
     value = args[0] if args else UNKNOWN
     return list(value) if isinstance(value, list | tuple) else UNKNOWN
@@ -408,6 +456,17 @@ def _suppress(m: Statements, frame: Frame, args: list[Value], keywords: dict[str
 @known("functools.partial")
 def _partial(m: Statements, frame: Frame, args: list[Value], keywords: dict[str, Value]) -> Value:
     return args[0] if args and len(args) == 1 and not keywords else UNKNOWN
+
+
+@known("typing.cast", "typing_extensions.cast")
+def _cast(m: Statements, frame: Frame, args: list[Value], keywords: dict[str, Value]) -> Value:
+    return argument(args, keywords, 1, "val", UNKNOWN)
+
+
+@known("copy.copy", "copy.deepcopy")
+def _copy(m: Statements, frame: Frame, args: list[Value], keywords: dict[str, Value]) -> Value:
+    value = args[0] if args else UNKNOWN
+    return list(value) if isinstance(value, list) else dict(value) if isinstance(value, dict) else value
 
 
 @known("cffi.FFI")

@@ -245,7 +245,7 @@ def _spec_from_file(m: Statements, frame: Frame, args: list[Value], keywords: di
 def path_method(m: Statements, owner: PathValue, name: str, args: list[Value]) -> Value:
     """A method of a ``pathlib`` path."""
     path = owner.path
-    if name in ("resolve", "absolute", "expanduser", "readlink"):
+    if name in ("resolve", "absolute", "expanduser", "readlink", "locate"):
         if not path.startswith("/"):
             return UNKNOWN
         return PathValue(m.view.lookup(path).real if name == "resolve" and status(m, path) != "absent" else path)

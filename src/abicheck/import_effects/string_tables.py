@@ -1,0 +1,132 @@
+"""The strings of a Cython module whose table is one packed text: zlib (3.1 on) or Cython's own LZSS (3.3 on).
+
+Beside the text stands an array of the strings' lengths, four bytes each, in the order of the text.
+Source: Cython's ``Cython/Compiler/Code.py`` (generate_pystring_constants), ``Cython/Utility/StringTools.c``, ``LZSS.py``.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Iterator
+
+MAX_TABLE = 4 << 20  # bytes of one table, unpacked
+MIN_STRINGS = 12
+REACH = 192 << 10  # bytes around a packed text within which its lengths lie
+_ZLIB = re.compile(rb"\x78[\x01\x5e\x9c\xda]")
+# Eight plain bytes first: the text begins with words that were not seen before.
+_LZSS = re.compile(rb"\xff[\t\n -~]{8}[\x01-\xff]")
+_MARKS = (b"__main__", b"__name__", b"__test__")  # every module has them
+
+
+def table_strings(data: bytes) -> Iterator[str]:
+    """Strings of all packed tables in ``data`` (a whole extension file)."""
+    for match in _ZLIB.finditer(data):
+        unpacked = _inflate(data, match.start())
+        if unpacked is not None:
+            yield from _split(unpacked[0], data, unpacked[1])
+    if b"LZSS string data" not in data:
+        return
+    done = 0
+    for match in _LZSS.finditer(data):
+        if match.start() < done:
+            continue
+        text, end = _expand(data, match.start())
+        if len(text) > 200:
+            found = list(_split(text, data, match.start()))
+            if found:
+                yield from found
+                done = end
+
+
+def _inflate(data: bytes, start: int) -> tuple[bytes, int] | None:
+    """(text, offset after it) of a complete zlib stream."""
+    stream = zlib.decompressobj()
+    try:
+        text = stream.decompress(data[start : start + 512])
+        if not stream.eof:
+            text += stream.decompress(data[start + 512 : start + MAX_TABLE], MAX_TABLE)
+    except zlib.error:
+        return None
+    if not stream.eof or len(text) < 64:
+        return None
+    end = start + 512 if start + 512 >= len(data) or len(stream.unused_data) <= 512 else start + MAX_TABLE
+    return text, min(end, len(data)) - len(stream.unused_data)
+
+
+def _expand(data: bytes, start: int) -> tuple[bytes, int]:
+    """(text, offset where it stopped) of an LZSS stream: until something that cannot be one; its size is not stored."""
+    out = bytearray()
+    at, end = start, len(data) - 4
+    while at < end and len(out) < MAX_TABLE:
+        flags = data[at] | 0xFF00
+        at += 1
+        while flags & 0x100 and at < end:
+            if flags & 1:
+                out.append(data[at])
+                at += 1
+            else:
+                low, high = data[at], data[at + 1]
+                at += 2
+                if not low & 0x80:
+                    offset, length = low, high
+                elif not high & 0x80:
+                    offset, length = 0x80 + (((high << 2) & 0x180) | (low & 0x7F)), high & 0x1F
+                else:
+                    offset, length = 0x80 + ((high & 0x7F) << 7 | (low & 0x7F)), data[at]
+                    at += 1
+                length += 3
+                begin = len(out) - offset - length
+                if begin < 0:
+                    return bytes(out), at
+                out += out[begin : begin + length]
+            flags >>= 1
+        if len(out) < 200 and out.count(0):
+            break  # text has no NUL bytes
+    return bytes(out), at
+
+
+def _split(text: bytes, data: bytes, after: int) -> Iterator[str]:
+    """The strings of ``text``, by the array of lengths that stands near ``after`` in the file.
+
+    It is found by its effect: from some start on, the lengths must add up to the place of a name that every module has,
+    and the next length must be that name's.
+    """
+    begin = max(0, after - REACH)
+    window = data[begin - begin % 4 : after + REACH]
+    words = memoryview(window[: len(window) // 4 * 4]).cast("I").tolist()
+    for begin, end in _runs(words):
+        sums = [0]
+        for length in words[begin:end]:
+            sums.append(sums[-1] + length)
+        starts = {total: i for i, total in enumerate(sums)}
+        for mark in _MARKS:
+            place = text.find(mark)
+            while place >= 0:
+                for i in range(end - begin):
+                    start = starts.get(sums[i] - place) if words[begin + i] == len(mark) else None
+                    if start is not None and start <= i:
+                        strings = list(_cut(text, words[begin + start : end]))
+                        if sum(m.decode() in strings for m in _MARKS) > 1:
+                            yield from strings
+                            return
+                place = text.find(mark, place + 1)
+
+
+def _runs(words: list[int]) -> Iterator[tuple[int, int]]:
+    """Longest stretches of small numbers."""
+    begin = 0
+    for i in range(len(words) + 1):
+        if i == len(words) or words[i] >= 1 << 16:
+            if i - begin >= MIN_STRINGS:
+                yield begin, i
+            begin = i + 1
+
+
+def _cut(text: bytes, lengths: list[int]) -> Iterator[str]:
+    at = 0
+    for length in lengths:
+        if at + length > len(text):
+            return
+        yield text[at : at + length].decode("utf-8", "replace")
+        at += length
