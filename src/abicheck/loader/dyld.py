@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from abicheck.knowledge.macos_system import macos_system
 from abicheck.loader.dyld_binding import NULL, Image, Missing, Resolver
 from abicheck.loader.dyld_mapping import Mapper, Met, Stop
-from abicheck.loader.dyld_search import Environment, Link, MacHost, Searcher
+from abicheck.loader.dyld_search import BindingMemory, Environment, Link, MacHost, Searcher
 from abicheck.loader.process import (
     Bound,
     Event,
@@ -299,6 +299,7 @@ def start(
     executable: str,
     subdir: str,
     env: Mapping[str, str] | None = None,
+    memory: BindingMemory | None = None,
     binds: bool = True,
 ) -> DyldProcess:
     """Start a prefix's interpreter.
@@ -307,11 +308,14 @@ def start(
         executable: absolute path of the program in the view (``bin/python``; links are followed).
         subdir: conda subdir of the prefix; decides the architecture of the process.
         env: the DYLD_* variables the user declared; nothing of this process's environment (MAC-8).
+        memory: shared between processes over one view and host, so that each file is judged once.
         binds: False leaves out binding: what is mapped and why.
 
     Raises ``UsageError`` for a declared variable that is not simulated.
     """
-    searcher = Searcher(view, host, macos_system(), ARCHES[subdir], executable, Environment.of(env or {}))
+    searcher = Searcher(
+        view, host, macos_system(), ARCHES[subdir], Environment.of(env or {}), memory or BindingMemory()
+    )
     process = DyldProcess(Mapper(searcher), binds)
     process.begin(executable)
     return process

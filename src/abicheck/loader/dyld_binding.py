@@ -27,7 +27,7 @@ _PYTHON = ("_Py", "__Py")
 OBJC = "/usr/lib/libobjc.A.dylib"
 # Names of namespace std and __cxxabiv1 in Itanium mangling, and the C++ ABI's own functions: libc++ and libc++abi.
 _CXX_RUNTIME = re.compile(
-    r"__Z(T[ISV]|GV|Z|T[hv]n?\d+_(n?\d+_)?)?(N[VKO]*)?(St|S[abdios]|10__cxxabiv1)|__Z(nw|na|dl|da)[a-zA-Z]|___(cxa|gxx)_"
+    r"__Z(T[ISV]|GV|Z|T[hv]n?\d+_(n?\d+_)?)?(N[VKO]*)?(St|S[abdios]|10__cxxabiv1)|__Z(nw|na|dl|da)[a-zA-Z]|___((cxa|gxx)_|dynamic_cast$)"
 )
 _OBJC_RUNTIME = re.compile(r"__?objc_")
 # Apple's frameworks name what they export with a prefix of capitals: NSString, CFRelease, kCFNull, OBJC_CLASS_$_NSView.

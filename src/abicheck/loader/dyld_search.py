@@ -73,6 +73,13 @@ class Verdict:
     unknown: bool = False
 
 
+class BindingMemory:
+    """What processes over one view share: the verdict on each file, by its identity and how it is asked for."""
+
+    def __init__(self) -> None:
+        self.verdicts: dict[tuple[object, bool], Verdict] = {}
+
+
 @dataclass(frozen=True, slots=True)
 class Environment:
     """The DYLD_* variables that somebody declared (MAC-8). Raises ``UsageError`` for those this simulation lacks."""
@@ -119,8 +126,8 @@ class Searcher:
         self, view: View, host: MacHost, system: MacosSystem, arch: str, program: str, env: Environment
     ) -> None:
         self.view, self.host, self.system, self.arch, self.env = view, host, system, arch, env
-        self.program = program
-        self._verdicts: dict[tuple[object, bool], Verdict] = {}
+        self.program = ""  # real path of the main executable, set when it is mapped
+        self._verdicts = memory.verdicts
 
     # -- places --------------------------------------------------------------
 
