@@ -123,7 +123,7 @@ class Searcher:
     """Paths and files of one process. ``chain``: the requester first, then who led to it, the main executable last."""
 
     def __init__(
-        self, view: View, host: MacHost, system: MacosSystem, arch: str, program: str, env: Environment
+        self, view: View, host: MacHost, system: MacosSystem, arch: str, env: Environment, memory: BindingMemory
     ) -> None:
         self.view, self.host, self.system, self.arch, self.env = view, host, system, arch, env
         self.program = ""  # real path of the main executable, set when it is mapped
