@@ -56,7 +56,16 @@ TLS_SURPLUS_BEFORE_2_32 = 1664
 TLS_ALIGN = 64
 X86_ISA_BITS = {1: 1, 2: 2, 4: 3, 8: 4}  # GNU_PROPERTY_X86_ISA_1_{BASELINE,V2,V3,V4} -> level (ELF-48)
 GLIBC_STUBS = frozenset(
-    {"libc.so.6", "libm.so.6", "libpthread.so.0", "libdl.so.2", "librt.so.1", "libutil.so.1", "libanl.so.1", "libresolv.so.2"}
+    {
+        "libc.so.6",
+        "libm.so.6",
+        "libpthread.so.0",
+        "libdl.so.2",
+        "librt.so.1",
+        "libutil.so.1",
+        "libanl.so.1",
+        "libresolv.so.2",
+    }
 )
 
 
@@ -149,9 +158,11 @@ class GlibcProcess:
         self._searcher = searcher
         self._memory = memory
         self._state = _State([], {}, {}, {}, (), {}, {}, {}, 0, frozenset())
-        self._library_path = directories(env.get("LD_LIBRARY_PATH", ""), "", searcher.target.machine, ":;") if env.get(
-            "LD_LIBRARY_PATH"
-        ) else ()
+        self._library_path = (
+            directories(env.get("LD_LIBRARY_PATH", ""), "", searcher.target.machine, ":;")
+            if env.get("LD_LIBRARY_PATH")
+            else ()
+        )
         self._levels = host.hwcaps_levels(searcher.target.machine)
 
     # -- Process -------------------------------------------------------------
@@ -256,7 +267,9 @@ class GlibcProcess:
         if found.status == "file":
             verdict, _, elf, error = self._searcher.verify(found.real)
             if verdict != "ok":
-                failure = Failure("LOAD_REJECTED", error or f"{executable}: cannot execute binary file", "ELF-16", executable)
+                failure = Failure(
+                    "LOAD_REJECTED", error or f"{executable}: cannot execute binary file", "ELF-16", executable
+                )
                 self.results[0] = EventResult(event, "failed", failure)
                 return self.results[0]
         # ELF-8: the program's own path is resolved by the kernel.
@@ -266,7 +279,9 @@ class GlibcProcess:
         )
         self._interpreter(elf)
         try:
-            preloads = [self._open(name, main, main, 0) for name in self.env.get("LD_PRELOAD", "").replace(":", " ").split()]
+            preloads = [
+                self._open(name, main, main, 0) for name in self.env.get("LD_PRELOAD", "").replace(":", " ").split()
+            ]
             order = self._dependencies(main, 0, preloads)
             self._state.global_scope = order
             self._settle(main, order, at_start=True)
@@ -341,11 +356,11 @@ class GlibcProcess:
         self._refuse(candidate, requester, name, search)
         opened = loader == -1 and requester <= 0 and "/" in name
         how = "opened" if opened else candidate.how
-        index = self._add(
-            replace(candidate, how=how), name, requester, loader, event, tuple(search.attempts)
-        )
+        index = self._add(replace(candidate, how=how), name, requester, loader, event, tuple(search.attempts))
         if loader >= 0 or not opened:
-            self._edge(requester, name, index, candidate.how, candidate.owner, candidate.rule, event, tuple(search.attempts))
+            self._edge(
+                requester, name, index, candidate.how, candidate.owner, candidate.rule, event, tuple(search.attempts)
+            )
         return index
 
     def _expand(self, name: str, requester: int) -> str:

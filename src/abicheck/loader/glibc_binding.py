@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from abicheck.binary.elf import Definition, ElfSlice, Reference
+from abicheck.binary.elf_hash import gnu_hash
 
 UNRESOLVED_WEAK = -1  # a weak reference without definition binds to 0 (ELF-29)
 UNDEFINED = -2  # a strong reference without definition: the load fails (ELF-44)
@@ -46,12 +47,20 @@ class Resolution:
     stop: int
 
 
+Candidates = dict[bytes, list[tuple[int, tuple[Definition, ...]]]]
+
+
 @dataclass(slots=True)
 class BindingMemory:
-    """Resolutions by (object, scope); shared by all processes that are simulated over one view."""
+    """What binding remembers, shared by all processes that are simulated over one view.
+
+    ``resolutions`` by (object, scope); ``defined``: halved GNU hashes of everything an object's table holds, by object
+    (None: no such table); ``wanted``: names an object refers to, by halved hash.
+    """
 
     resolutions: dict[Hashable, Resolution] = field(default_factory=dict)
-    indexes: dict[Hashable, dict[bytes, tuple[tuple[int, tuple[Definition, ...]], ...]]] = field(default_factory=dict)
+    defined: dict[Hashable, frozenset[int] | None] = field(default_factory=dict)
+    wanted: dict[Hashable, dict[int, tuple[bytes, ...]]] = field(default_factory=dict)
 
 
 def resolve(
@@ -66,7 +75,7 @@ def resolve(
     """Bind all references of ``owner``.
 
     Args:
-        scope: the objects in search order; the first ``shared`` of them are the global scope (indexed together).
+        scope: the objects in search order; the first ``shared`` of them are the global scope.
         own_first: DT_SYMBOLIC: the object itself is searched before the scope (ELF-25); position ``len(scope)`` means it.
         asserts_versions: glibc up to 2.40 (ELF-39).
     """
@@ -87,8 +96,7 @@ def _resolve(
 ) -> Resolution:
     elf = owner.elf
     assert elf is not None
-    front = _index(memory, scope[:shared])
-    rest = [(shared + i, o.elf, o.elf.exported) for i, o in enumerate(scope[shared:]) if o.elf is not None]
+    candidates = _candidates(memory, owner, scope)
     unknown = [(i, o) for i, o in enumerate(scope) if o.elf is None]
     own = len(scope)
     positions = array("i")
@@ -100,7 +108,7 @@ def _resolve(
             definition = match(elf, elf.exported.get(ref.name, ()), ref)
             at = own if definition else at
         if definition is None:
-            at, definition = _search(ref, front, scope, rest)
+            at, definition = _search(ref, candidates.get(ref.name, ()), scope)
         if unknown and at != own:
             at, definition = _through_unknown(ref, at, definition, unknown)
         if definition is not None and definition.binding == "unique":
@@ -121,33 +129,53 @@ def _resolve(
     return Resolution(positions, tuple(unique), stop)
 
 
-def _index(
-    memory: BindingMemory, scope: Sequence[InScope]
-) -> dict[bytes, tuple[tuple[int, tuple[Definition, ...]], ...]]:
-    """name -> (position, definitions) in search order, over the whole global scope."""
-    key = tuple(o.ident for o in scope)
-    hit = memory.indexes.get(key)
-    if hit is not None:
-        return hit
-    out: dict[bytes, tuple[tuple[int, tuple[Definition, ...]], ...]] = {}
+def _candidates(memory: BindingMemory, owner: InScope, scope: Sequence[InScope]) -> Candidates:
+    """Who in the scope has which of the names that ``owner`` refers to, in search order.
+
+    The hashes that glibc compares are compared as sets first: most objects of a scope have none of the names, and then
+    no name of theirs is read (performance.md, section 1)."""
+    wanted = _wanted(memory, owner)
+    out: Candidates = {}
     for position, item in enumerate(scope):
         if item.elf is None:
             continue
-        for name, definitions in item.elf.exported.items():
-            out[name] = out.get(name, ()) + ((position, definitions),)
-    memory.indexes[key] = out
+        exported = item.elf.exported
+        defined = _defined(memory, item)
+        hashes = wanted if defined is None else wanted.keys() & defined
+        for h in hashes:
+            for name in wanted[h]:
+                definitions = exported.get(name)
+                if definitions:
+                    out.setdefault(name, []).append((position, definitions))
     return out
 
 
+def _wanted(memory: BindingMemory, owner: InScope) -> dict[int, tuple[bytes, ...]]:
+    hit = memory.wanted.get(owner.ident)
+    if hit is None:
+        assert owner.elf is not None
+        found: dict[int, tuple[bytes, ...]] = {}
+        for name in {r.name for r in owner.elf.references}:
+            h = gnu_hash(name) >> 1
+            found[h] = (*found.get(h, ()), name)
+        hit = memory.wanted[owner.ident] = found
+    return hit
+
+
+def _defined(memory: BindingMemory, item: InScope) -> frozenset[int] | None:
+    if item.ident not in memory.defined:
+        assert item.elf is not None
+        words = item.elf.gnu_hashes()
+        # The lowest bit of a chain word ends the chain; it is not part of the hash.
+        memory.defined[item.ident] = None if words is None else frozenset(w >> 1 for w in words)
+    return memory.defined[item.ident]
+
+
 def _search(
-    ref: Reference,
-    front: dict[bytes, tuple[tuple[int, tuple[Definition, ...]], ...]],
-    scope: Sequence[InScope],
-    rest: Sequence[tuple[int, ElfSlice, object]],
+    ref: Reference, candidates: Sequence[tuple[int, tuple[Definition, ...]]], scope: Sequence[InScope]
 ) -> tuple[int, Definition | None]:
     """First acceptable definition in the scope (ELF-21, ELF-29: weak and strong are equal)."""
-    name = ref.name
-    for position, definitions in front.get(name, ()):
+    for position, definitions in candidates:
         item = scope[position]
         if ref.kind == "copy" and item.is_program:
             continue  # ELF-28
@@ -155,12 +183,6 @@ def _search(
         found = match(item.elf, definitions, ref)
         if found is not None:
             return position, found
-    for position, elf, exported in rest:
-        definitions = exported.get(name)  # type: ignore[attr-defined]
-        if definitions is not None:
-            found = match(elf, definitions, ref)
-            if found is not None:
-                return position, found
     return UNRESOLVED_WEAK, None
 
 

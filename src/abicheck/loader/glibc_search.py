@@ -142,9 +142,7 @@ class Searcher:
                 size = source.size
             except OSError:
                 return "unreadable", found, None, ""
-            verdict, text = header_verdict(
-                head, size, self.target.elf_class, self.target.machine, self.target.little
-            )
+            verdict, text = header_verdict(head, size, self.target.elf_class, self.target.machine, self.target.little)
             if verdict != "ok":
                 return verdict, found, None, f"{path}: {text}" if text else ""
         try:
@@ -174,7 +172,9 @@ def default_candidates(
     host = searcher.host
     cached = host.cached(name, searcher.target.machine, tuple(levels))
     if cached is not None and not (nodeflib and posixpath.dirname(cached) in host.directories):
-        hit = searcher.in_directories(search, posixpath.basename(cached), [posixpath.dirname(cached)], "cache", -1, "ELF-14")
+        hit = searcher.in_directories(
+            search, posixpath.basename(cached), [posixpath.dirname(cached)], "cache", -1, "ELF-14"
+        )
         if hit is not None:
             return hit
     if nodeflib:

@@ -17,9 +17,7 @@ from abicheck.model import Attempt
 Outcome = Literal["loaded", "failed", "aborted", "unknown"]
 
 # Loader classes of loader-semantics.md section 0.1 that a failing load can carry.
-FailureKind = Literal[
-    "MISSING_LIB", "MISSING_SYMBOL", "MISSING_VERSION", "LOAD_REJECTED", "PROCESS_ABORT", "UNKNOWN"
-]
+FailureKind = Literal["MISSING_LIB", "MISSING_SYMBOL", "MISSING_VERSION", "LOAD_REJECTED", "PROCESS_ABORT", "UNKNOWN"]
 
 
 @dataclass(frozen=True, slots=True)

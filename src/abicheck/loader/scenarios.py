@@ -180,11 +180,15 @@ class Simulator:
         self._runs[key] = run
         return run
 
-    def single(self, group: Group, unit: Unit) -> EventResult:
+    def after_prelude(self, group: Group, unit: Unit) -> EventResult:
         """One unit in a process of its own, after its group's prelude."""
         bare = self.run(group.certain)
         done = bare.prelude.get(unit.path)
         return done if done is not None else load_unit(bare.process.fork(), unit)
+
+    def fresh(self, unit: Unit) -> EventResult:
+        """One unit in a process of its own."""
+        return load_unit(self.base().process.fork(), unit)
 
     def forget(self, *groups: Group) -> None:
         """Drop a run that is no longer needed (pairs are many, and each holds a process)."""

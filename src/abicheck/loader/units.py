@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from abicheck.errors import BinaryError
-from abicheck.import_effects import Effect, ImportContext, derive
+from abicheck.import_effects import Effect, ImportContext, derive, new_session
 from abicheck.loader.process import Event
 from abicheck.loader.scenarios import Group, Unit
 from abicheck.model import Origin
@@ -118,20 +118,26 @@ def event_of(e: Effect) -> Event | None:
     return None
 
 
-def unit_of(who: Importer, extension: Extension, loaded: set[str]) -> Unit:
-    """An extension with the events of its import. ``loaded``: modules imported before in the same process."""
-    events = list(events_of(derive(who.context, extension.module, loaded)))
+def unit_of(extension: Extension, effects: Iterable[Effect]) -> Unit:
+    """An extension with the effects of its import beyond what was imported before."""
+    events = list(events_of(effects))
     own = [i for i, e in enumerate(events) if e.open == extension.path]
     if own:
         events = events[: own[0] + 1]
         # The unit's own load decides its fate, whatever stands around its import.
         events[-1] = replace(events[-1], certain=True, optional=False)
     else:
-        events.append(_own_event(extension))
+        events.append(own_event(extension))
     return Unit(extension.path, extension.module, tuple(events), demanded=False)
 
 
-def _own_event(extension: Extension) -> Event:
+def whole_unit(who: Importer, unit: Unit) -> Unit:
+    """A unit with everything that its import loads in a fresh interpreter."""
+    extension = Extension(unit.path, unit.module)
+    return unit_of(extension, derive(who.context, unit.module))
+
+
+def own_event(extension: Extension) -> Event:
     return Event(extension.path, "import", label=f"import {extension.module}")
 
 
@@ -171,18 +177,18 @@ def _names(who: Importer, below: list[str], files: set[str], root: str, prefix: 
 def bare_group(who: Importer, origin: Origin, paths: Sequence[str]) -> Group:
     """The extension modules of one owner without what their imports load first: cheap, for finding who meets whom."""
     found = extensions(who, paths)
-    return Group(origin, tuple(Unit(e.path, e.module, (_own_event(e),), demanded=False) for e in found))
+    return Group(origin, tuple(Unit(e.path, e.module, (own_event(e),), demanded=False) for e in found))
 
 
 def group_of(who: Importer, origin: Origin, paths: Sequence[str]) -> Group:
     """All extension modules of one owner, with the prelude that importing its top-level names is certain to load."""
     found = extensions(who, paths)
     names = top_level_names(who, paths) if found or paths else []
-    loaded: set[str] = set()
+    session = new_session(who.context)
     prelude: list[Event] = []
     wanted: set[str] = set()
     for name in names:
-        for effect in derive(who.context, name, loaded):
+        for effect in session.imports(name):
             event = event_of(effect)
             if event is not None and effect.certain:
                 prelude.append(event)
@@ -191,9 +197,9 @@ def group_of(who: Importer, origin: Origin, paths: Sequence[str]) -> Group:
     units = []
     for e in found:
         if e.path in wanted:
-            units.append(Unit(e.path, e.module, (_own_event(e),)))
+            units.append(Unit(e.path, e.module, (own_event(e),)))
         else:
-            units.append(unit_of(who, e, set(loaded)))
+            units.append(unit_of(e, session.imports(e.module)))
     tops = {u.module.partition(".")[0] for u in units} | {e.label.partition(".")[0].removeprefix("import ") for e in prelude}
     reached = [n for n in names if n.partition(".")[0] in tops]
     imports = tuple(n for n in reached if not n.startswith("_")) or tuple(reached)

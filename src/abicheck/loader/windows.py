@@ -186,7 +186,7 @@ class WindowsProcess:
         return EventResult(event, "loaded")
 
     def _load(self, event: Event) -> EventResult:
-        record, load = self.record, Load(len(self.results))
+        record, load = self.record, Load(len(self.results), self.record.objects[0].path)
         if event.kind == "import":
             self._preload_python3()
         before, count = record.state.copy(), len(record.objects)
@@ -225,9 +225,12 @@ class WindowsProcess:
         """Load what the event names; None after a failure, which is in ``load``."""
         name, directories = slashes(event.open), self._mapper.directories
         if "/" not in name:
-            path = directories.legacy() if event.legacy_search else directories.modern("", self.user_directories)
+            old = event.legacy_search or self._before_38
+            path = directories.legacy() if old else directories.modern("", self.user_directories)
             return self._mapper.by_name(load, Want(None, name), path)
-        if event.legacy_search or (event.kind == "import" and self._before_38):
+        if event.kind == "dlopen" and self._before_38:  # ctypes then had no flags to give
+            return self._mapper.open(load, name, directories.legacy())
+        if event.legacy_search or self._before_38:
             return self._mapper.open(load, name, directories.altered(name))
         return self._mapper.open(load, name, directories.modern(name, self.user_directories))
 

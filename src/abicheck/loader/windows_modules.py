@@ -100,10 +100,11 @@ class Want:
 
 @dataclass(slots=True)
 class Load:
-    """One top-level load under way. ``unknown``: what only the host can tell. ``paths``: the search order that the
+    """One top-level load under way. ``program``: path of the executable. ``unknown``: what only the host can tell. ``paths``: the search order that the
     imports of a module follow."""
 
     event: int
+    program: str = ""
     failures: list[Failure] = field(default_factory=list)
     unknown: list[Failure] = field(default_factory=list)
     mapped: list[Module] = field(default_factory=list)
@@ -120,8 +121,11 @@ class Load:
         symbol: str = "",
         attempts: tuple[Attempt, ...] = (),
     ) -> None:
-        message = ERRORS[error]
-        self.failures.append(Failure(kind, message, rule, want.path, provider, want.name, symbol, attempts=attempts))
+        """Note what the loader refuses. A load by path is named by its file, in the name of the program that asked."""
+        message, library = ERRORS[error], posixpath.basename(slashes(want.name))
+        self.failures.append(
+            Failure(kind, message, rule, want.path or self.program, provider, library, symbol, attempts=attempts)
+        )
 
     def unreadable(self) -> list[Failure]:
         """One record for each new module whose content is not known: what it needs and exports could not be checked."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from abicheck.binary.facts import Binary
@@ -29,7 +29,7 @@ from abicheck.loader.scenarios import (
     difference,
     reach,
 )
-from abicheck.loader.units import Importer, bare_group, group_of, module_of
+from abicheck.loader.units import Importer, bare_group, group_of, module_of, whole_unit
 from abicheck.model import FileRef, Orders, Origin, Skipped
 from abicheck.overlay import View
 from abicheck.prefix import Interpreter, Layout, Prefix
@@ -251,7 +251,7 @@ class Scene:
         """Every unit by itself, and what else importing the project is certain to open."""
         simulator = self.stage.simulator
         for unit in group.units:
-            yield unit, simulator.single(group, unit)
+            yield unit, self._by_itself(group, unit)
         units = {u.path for u in group.units}
         for event in group.prelude:
             if event.open not in units and not event.optional:
@@ -348,6 +348,18 @@ class Scene:
                 if origin in self.subject_origins:
                     return origin
         return self.subject_origins[0]
+
+    def _by_itself(self, group: Group, unit: Unit) -> EventResult:
+        """A unit after its project's prelude. One that needs more gets all that its own import loads; deriving that is
+        dear, so it is done only when the short way fails and the long one, after its siblings, does not."""
+        simulator = self.stage.simulator
+        bare = simulator.after_prelude(group, replace(unit, events=unit.events[-1:]))
+        if bare.outcome in ("loaded", "unknown"):
+            return bare
+        among = simulator.run(group).results[unit.path].result
+        if among.outcome in ("failed", "aborted"):
+            return among
+        return simulator.fresh(whole_unit(self.importer, unit))
 
     def importance(self, group: Group, unit: Unit) -> Literal["demanded", "reachable", "optional", "unreferenced"]:
         """How sure it is that a program that uses the project loads this unit."""
