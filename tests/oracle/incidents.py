@@ -1,0 +1,104 @@
+"""Cases of the corpus of incidents as something that can be checked: a wheel to download and a conda side to build.
+
+The conda side is synthetic, as the corpus says: small libraries with the stated names, versions and symbols, owned by
+conda records; plus an interpreter, and one extension module of the environment that uses those libraries.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+# Wheels of more than 60 MB, by id: left out unless ABICHECK_ALL_INCIDENTS=1.
+BIG: frozenset[str] = frozenset()
+SUBDIRS = (("win_amd64", "win-64"), ("macosx", "osx"), ("manylinux", "linux-64"))
+# The corpus' words for what is found -> the rules that say it.
+RULES: Mapping[str, tuple[str, ...]] = {
+    "symbol-version-missing": ("ABI201",),
+    "undefined-symbol": ("ABI202",),
+    "cxx11-abi-mismatch": ("ABI202",),
+    "needed-not-found": ("ABI101",),
+    "soname-shadowing": ("ABI103", "ABI104"),
+    "symbol-interposition": ("ABI203",),
+    "gnu-unique-crosstalk": ("ABI204",),
+    "weak-symbol-coalescing": ("ABI204",),
+    "objc-duplicate-class": ("ABI604",),
+    "duplicate-runtime": ("ABI301", "ABI302"),
+    "dll-basename-clash": ("ABI103", "ABI104", "ABI304"),
+    "file-clobber": ("ABI501",),
+    "pip-replaces-conda-package": ("ABI502",),
+    "data-dir-shadow": ("ABI601",),
+    "numpy-abi": ("ABI401",),
+    "python-c-abi": ("ABI402",),
+    "static-TLS": ("ABI603",),
+}
+
+
+@dataclass(frozen=True)
+class Incident:
+    """One case. ``python``: the minor version of the environment's interpreter; ``subdir``: its platform."""
+
+    id: str
+    positive: bool
+    wheel: str
+    wheel_file: str
+    python: str
+    subdir: str
+    conda_side: tuple[Mapping[str, Any], ...]
+    host_side: tuple[Mapping[str, Any], ...]
+    finding: str
+    accepted: frozenset[str]
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """The rules of which one must speak (positive cases)."""
+        return RULES.get(self.finding.partition(":")[0], ())
+
+    @property
+    def download_options(self) -> tuple[str, ...]:
+        """pip's options for the wheel of another machine's Python."""
+        platforms = self.wheel_file.removesuffix(".whl").rpartition("-")[2].split(".")
+        return (*(f"--platform={p}" for p in platforms), f"--python-version={self.python}", "--implementation=cp")
+
+
+def read_incidents(corpus: Path) -> list[Incident]:
+    """All cases of ``incidents.json``."""
+    return [_incident(case) for case in json.loads((corpus / "incidents.json").read_text())["cases"]]
+
+
+def _incident(case: Mapping[str, Any]) -> Incident:
+    tag = case["platform_tag"].split(" ")[0]
+    subdir = next(s for start, s in SUBDIRS if tag.startswith(start))
+    if subdir == "osx":
+        subdir = "osx-arm64" if tag.endswith("arm64") else "osx-64"
+    name, version = case["wheel"].split("==")
+    invented = f"{name.replace('-', '_')}-{version}-{case['python_tag'].split(' ')[0]}-none-{tag}.whl"
+    accepted = {r for words in case.get("accept", ()) for r in _rules_in(words)}
+    accepted |= {r for words in case["expected"].get("secondary", ()) for r in _rules_in(words)}
+    return Incident(
+        id=case["id"],
+        positive=case["kind"] == "positive",
+        wheel=case["wheel"],
+        wheel_file=case.get("wheel_file", invented),
+        python=_python(case),
+        subdir=subdir,
+        conda_side=tuple(s for s in case["conda_side"] if not s["name"].startswith("(")),
+        host_side=tuple(case.get("host_side", ())),
+        finding=case["expected"]["finding"],
+        accepted=frozenset(accepted),
+    )
+
+
+def _rules_in(words: str) -> tuple[str, ...]:
+    return next((rules for key, rules in RULES.items() if words.startswith(key)), ())
+
+
+def _python(case: Mapping[str, Any]) -> str:
+    """The environment's Python: stated on the conda side, else in the tag, else any that takes the wheel."""
+    stated = next((s["version"] for s in case["conda_side"] if s["name"] == "python"), "")
+    found = re.search(r"(3)\.(\d+)", stated or case["python_tag"]) or re.search(r"cp(3)(\d+)", case["python_tag"])
+    return f"{found[1]}.{found[2]}" if found else "3.11"

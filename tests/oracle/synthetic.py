@@ -1,0 +1,422 @@
+"""Builds the conda side of an incident: a prefix of small libraries with the names, versions and symbols that matter.
+
+A library exports what the corpus says and what the wheel imports from it, in the versions the corpus gives: so nothing
+but the point of the case can go wrong. ``condauser`` is an extension module of the environment that uses all of them,
+for "something in the environment loads this". Formats: ELF by gcc (or zig), Mach-O and PE by zig.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fixtures.compilers import Compiler, c_compiler, run, zig
+from tests.oracle.incidents import Incident
+
+from abicheck.binary.facts import Slice
+from abicheck.binary.reading import read_binary
+from abicheck.wheel import read_wheel
+
+TARGETS = {"osx-64": "x86_64-macos", "osx-arm64": "aarch64-macos", "win-64": "x86_64-windows-gnu"}
+ARCHITECTURES = {"linux-64": "x86_64", "osx-64": "x86_64", "osx-arm64": "arm64", "win-64": "x86_64"}
+# conda's name of a Python distribution -> the name on PyPI and the import package.
+DISTRIBUTIONS = {
+    "greenlet": ("greenlet", "greenlet"),
+    "numpy": ("numpy", "numpy"),
+    "netcdf4": ("netCDF4", "netCDF4"),
+    "protobuf": ("protobuf", "google.protobuf"),
+    "pyarrow": ("pyarrow", "pyarrow"),
+    "pyqt": ("PyQt5", "PyQt5"),
+    "pytorch": ("torch", "torch"),
+    "pywin32": ("pywin32", "win32"),
+    "scikit-learn": ("scikit-learn", "sklearn"),
+    "scipy": ("scipy", "scipy"),
+}
+IDENTIFIER = re.compile(r"[A-Za-z_$][\w$]*$")
+
+
+@dataclass
+class WheelNeeds:
+    """What the wheel's binaries want from outside: names by library, the interpreter's, the unattributed, unique ones."""
+
+    by_library: dict[str, dict[str, str | None]] = field(default_factory=dict)
+    python: set[str] = field(default_factory=set)
+    loose: set[str] = field(default_factory=set)
+    unique: dict[str, set[str]] = field(default_factory=dict)  # soname -> unique exports of the wheel's own copy
+    weak_std: set[str] = field(default_factory=set)
+
+
+def wheel_needs(wheel: Path, architecture: str) -> WheelNeeds:
+    """Read from the binaries themselves."""
+    out, own = WheelNeeds(), set()
+    opened = read_wheel(str(wheel))
+    slices: list[Slice] = []
+    for member in opened.natives:
+        binary = read_binary(opened.source(member))
+        slices += [s for s in (binary.slices if binary else ()) if s.arch == architecture]
+    for one in slices:
+        exports = one.exports()
+        own |= {e.name for e in exports}
+        out.unique.setdefault(one.identity or "", set()).update(
+            e.name for e in exports if e.binding == "unique" and e.name
+        )
+        out.weak_std |= {e.name for e in exports if e.name and e.name.startswith(("_ZNSt", "_ZNKSt"))}
+        for wanted in one.imports():
+            name = wanted.name or ""
+            plain = name[1:] if one.format == "macho" else name
+            if plain.startswith(("Py", "_Py")):
+                out.python.add(plain)
+            elif wanted.library and name:
+                out.by_library.setdefault(wanted.library.lower(), {})[name] = wanted.version
+            elif name and not wanted.weak:
+                out.loose.add(name)
+    out.loose = {n for n in out.loose if n not in own}
+    return out
+
+
+def expand_versions(stated: Sequence[str], wanted: Iterable[str]) -> list[str]:
+    """``GLIBCXX_3.4 .. GLIBCXX_3.4.29`` as a list; an open end takes what is wanted."""
+    out: list[str] = []
+    for words in stated:
+        low, dots, high = (w.strip() for w in words.partition(".."))
+        if not dots:
+            out.append(words)
+        elif not high:
+            family = low.partition("_")[0]
+            out += sorted({low, *(v for v in wanted if v.startswith(family))})
+        else:
+            base, _, last = high.rpartition(".")
+            out += (
+                [base, *(f"{base}.{n}" for n in range(int(last) + 1))]
+                if base.count(".")
+                else [f"{base.rpartition('_')[0]}_{n}.0" for n in range(1, int(base.rpartition("_")[2]) + 1)]
+            )
+    return list(dict.fromkeys(out))
+
+
+class Side:
+    """One synthetic prefix."""
+
+    def __init__(self, incident: Incident, wheel: Path, folder: Path) -> None:
+        self._case, self._root = incident, folder
+        self._needs = wheel_needs(wheel, ARCHITECTURES[incident.subdir])
+        target = TARGETS.get(incident.subdir)
+        self._compiler = zig(target) if target else c_compiler()
+        self._windows, self._mac = incident.subdir == "win-64", incident.subdir.startswith("osx")
+        digits = incident.python.replace(".", "")
+        site = "Lib/site-packages" if self._windows else f"lib/python{incident.python}/site-packages"
+        self._site = site
+        self._suffix = {
+            "win-64": f".cp{digits}-win_amd64.pyd",
+            "linux-64": f".cpython-{digits}-x86_64-linux-gnu.so",
+        }.get(incident.subdir, f".cpython-{digits}-darwin.so")
+        if self._python_before_38:
+            self._suffix = self._suffix.replace(f"-{digits}-", f"-{digits}m-")
+        self._records: dict[str, dict[str, Any]] = {}
+        self._built: dict[str, str] = {}  # path -> name by which others need it
+
+    @property
+    def _python_before_38(self) -> bool:
+        return tuple(map(int, self._case.python.split("."))) < (3, 8) and not self._windows
+
+    def build(self) -> Path:
+        shutil.rmtree(self._root, ignore_errors=True)
+        self._root.mkdir(parents=True)
+        self._interpreter()
+        for package in self._case.conda_side:
+            if package["name"] != "python":
+                self._package(package)
+        self._user()
+        meta = self._root / "conda-meta"
+        meta.mkdir()
+        (meta / "history").write_text("")
+        for record in self._records.values():
+            self._write_record(meta, record)
+        return self._root
+
+    # -- records
+
+    def _own(self, package: str, version: str, path: str) -> None:
+        name = re.split(r"[ (]", package)[0]
+        record = self._records.setdefault(name, {"name": name, "version": re.split(r"[ (]", version)[0], "files": []})
+        if record["version"] == "-":
+            record["version"] = "1.0"
+        if path and path not in record["files"]:
+            record["files"].append(path)
+
+    def _write_record(self, meta: Path, record: dict[str, Any]) -> None:
+        paths = []
+        for name in sorted(record["files"]):
+            path = self._root / name
+            entry: dict[str, Any] = {"_path": name, "path_type": "softlink" if path.is_symlink() else "hardlink"}
+            if path.is_file():
+                data = path.read_bytes()
+                entry["sha256"] = entry["sha256_in_prefix"] = hashlib.sha256(data).hexdigest()
+                entry["size_in_bytes"] = len(data)
+            paths.append(entry)
+        full = {
+            "name": record["name"], "version": record["version"], "build": "h0_0", "build_number": 0,
+            "channel": "conda-forge", "subdir": self._case.subdir, "depends": [], "constrains": [],
+            "files": sorted(record["files"]), "paths_data": {"paths_version": 1, "paths": paths},
+            "fn": f"{record['name']}-{record['version']}-h0_0.conda", "requested_spec": "",
+        }  # fmt: skip
+        (meta / f"{record['name']}-{record['version']}-h0_0.json").write_text(json.dumps(full, indent=1))
+
+    # -- files
+
+    def _source(self, names: Iterable[str], extra: str = "") -> str:
+        export = "__declspec(dllexport) " if self._windows else ""
+        return extra + "".join(f"{export}int {n};\n" for n in sorted(names) if IDENTIFIER.match(n))
+
+    def _compile(self, path: str, source: str, **options: Any) -> None:
+        assert self._compiler is not None
+        flags = list(options.pop("flags", ()))
+        if self._mac:
+            flags += ["-undefined", "dynamic_lookup"]
+        self._compiler.shared(self._root / path, source, *flags, **options)
+        for litter in (*self._root.rglob("*.lib"), *self._root.rglob("*.pdb")):
+            if "import-libraries" not in litter.parts:
+                kept = self._root.parent / "import-libraries"
+                kept.mkdir(exist_ok=True)
+                shutil.move(litter, kept / litter.name)
+
+    def _interpreter(self) -> None:
+        """An executable that exports what the wheel wants of Python (a DLL beside it on Windows)."""
+        case, names = self._case, self._needs.python
+        version = f"{case.python}.5"
+        if self._windows:
+            digits = case.python.replace(".", "")
+            for dll in (f"python{digits}.dll", "python3.dll"):
+                self._compile(dll, self._source(names))
+                self._own("python", version, dll)
+            self._program("python.exe", "")
+            for path in ("python.exe", "Lib/os.py"):
+                self._own("python", version, path)
+            (self._root / "Lib").mkdir(exist_ok=True)
+            (self._root / "Lib" / "os.py").write_text("")
+            self._windows_runtime()
+            return
+        executable = f"bin/python{case.python}" + ("m" if self._python_before_38 else "")
+        plain = f"bin/python{case.python}"
+        self._program(plain, self._source(names))
+        library = f"lib/python{case.python}/os.py"
+        (self._root / library).parent.mkdir(parents=True)
+        (self._root / library).write_text("")
+        for link in {"bin/python", "bin/python3", executable} - {plain}:
+            (self._root / link).symlink_to(Path(plain).name)
+            self._own("python", version, link)
+        for path in (plain, library):
+            self._own("python", version, path)
+
+    def _program(self, path: str, source: str) -> None:
+        assert self._compiler is not None
+        out, text = self._root / path, self._root.parent / "program.c"
+        out.parent.mkdir(parents=True, exist_ok=True)
+        text.write_text(source + "int main(void) { return 0; }\n")
+        command = [*self._compiler.commands["c"], str(text), "-o", str(out)]
+        if not self._windows:
+            command += ["-rdynamic", "-Wl,-rpath," + ("@loader_path/../lib" if self._mac else "$ORIGIN/../lib")]
+        if not self._windows and not self._mac:
+            command.append("-Wl,--disable-new-dtags") if self._compiler.gnu else None
+        run(command)
+
+    def _windows_runtime(self) -> None:
+        """The C runtime that conda puts beside python.exe, unless the case brings its own."""
+        given = {Path(p["file"]).name.lower() for s in self._case.conda_side for p in s.get("provides", ())}
+        for dll in ("vcruntime140.dll", "vcruntime140_1.dll", "msvcp140.dll", "msvcp140_1.dll", "vcomp140.dll"):
+            if dll in self._needs.by_library and dll not in given:
+                self._compile(dll, self._source(self._needs.by_library[dll]))
+                self._own("vc14_runtime", "14.40.33810", dll)
+
+    def _package(self, package: Mapping[str, Any]) -> None:
+        name, version = package["name"], package["version"]
+        self._own(name, version, "")
+        for provided in package.get("provides", ()):
+            self._library(name, version, provided, "RTLD_GLOBAL" in str(provided.get("note")))
+        for listed in package.get("files", ()):
+            path = self._root / listed.split(" ")[0]
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(b"conda's\n")
+            self._own(name, version, listed.split(" ")[0])
+        if name in DISTRIBUTIONS:
+            self._distribution(name, version)
+
+    def _distribution(self, conda_name: str, version: str) -> None:
+        """The .dist-info and a module of a Python package."""
+        project, module = DISTRIBUTIONS[conda_name]
+        number = re.split(r"[ (]", version)[0]
+        info = f"{self._site}/{project.replace('-', '_')}-{number}.dist-info"
+        init = f"{self._site}/{module.replace('.', '/')}/__init__.py"
+        texts = {
+            f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {project}\nVersion: {number}\n",
+            f"{info}/INSTALLER": "conda\n",
+            f"{info}/RECORD": f"{init.removeprefix(self._site + '/')},,\n",
+            init: "",
+        }
+        if conda_name == "numpy":
+            texts[f"{self._site}/numpy/version.py"] = f'version = "{number}"\n'
+        for path, text in texts.items():
+            where = self._root / path
+            where.parent.mkdir(parents=True, exist_ok=True)
+            if not where.exists():
+                where.write_text(text)
+            self._own(conda_name, version, path)
+
+    # -- libraries
+
+    def _library(self, package: str, version: str, provided: Mapping[str, Any], is_global: bool) -> None:
+        path = provided["file"]
+        if path.startswith("site-packages/"):
+            path = f"{self._site}/{path.removeprefix('site-packages/')}"
+        stated = str(provided.get("soname") or Path(path).name)
+        identity = provided.get("install_name") or Path(stated).name
+        imported = self._needs.by_library.get(Path(identity).name.lower(), {})
+        names: dict[str, str | None] = dict(imported)
+        names |= {self._plain(n): None for n in provided.get("symbols", ()) if self._plain(n) not in names}
+        nodes = expand_versions(provided.get("version_nodes", ()), [v for v in imported.values() if v])
+        if nodes:
+            names = {n: v for n, v in names.items() if v is None or v in nodes}
+        extra = self._unique(identity, provided) + self._weak(provided) + self._classes(provided)
+        if is_global:
+            extra += "".join(f"__attribute__((weak)) void {n}(void) {{}}\n" for n in sorted(self._needs.weak_std)[:200])
+        options: dict[str, Any] = {"flags": []}
+        if self._mac:
+            options["flags"] += [f"-Wl,-install_name,{identity}", "-Wl,-rpath,@loader_path/"]
+            options["language"] = "objc" if provided.get("objc_classes") else "c"
+        elif not self._windows:
+            options |= {"soname": identity, "rpath": "$ORIGIN/."}
+            script = self._version_script(nodes, names)
+            options |= {"version_script": script} if script else {}
+        options["needed"] = [self._root / p for p in self._providers(provided)]
+        names |= {self._plain(n): None for n in provided.get("undefined", ())}
+        wanted = {self._plain(n) for n in provided.get("undefined", ())}
+        uses = "".join(f"extern int {n}; int *use_{i} = &{n};\n" for i, n in enumerate(sorted(wanted)))
+        self._compile(
+            path, self._source({n for n in names if n not in wanted} - self._taken(extra), extra + uses), **options
+        )
+        self._built[path] = identity
+        self._own(package, version, path)
+        for link in provided.get("symlinks", ()):
+            self._link(package, version, link, path)
+        if not self._windows and not self._mac and Path(path).name != identity and path.startswith("lib/"):
+            self._link(package, version, f"lib/{identity}", path)
+        if is_global:
+            self._global_package(package, version, path)
+
+    def _link(self, package: str, version: str, link: str, path: str) -> None:
+        where = self._root / link
+        if not where.is_symlink() and not where.exists():
+            where.symlink_to(Path(path).name)
+        self._own(package, version, link)
+
+    def _plain(self, name: str) -> str:
+        return name
+
+    @staticmethod
+    def _taken(source: str) -> set[str]:
+        return set(re.findall(r"[\w$]+", source))
+
+    def _providers(self, provided: Mapping[str, Any]) -> list[str]:
+        wanted = {Path(n).name for n in (*provided.get("needed", ()), *provided.get("loads", ()))}
+        return [p for p, identity in self._built.items() if Path(identity).name in wanted]
+
+    def _unique(self, identity: str, provided: Mapping[str, Any]) -> str:
+        stated = provided.get("unique_symbols", ())
+        names = self._needs.unique.get(Path(identity).name, set()) if isinstance(stated, int) else stated
+        return "".join(
+            f'__asm__(".globl {n}\\n.type {n},@gnu_unique_object\\n.data\\n.balign 8\\n{n}: .quad 0\\n.size {n},8\\n.text");\n'
+            for n in sorted(names)
+        )
+
+    @staticmethod
+    def _weak(provided: Mapping[str, Any]) -> str:
+        return "".join(f"__attribute__((weak)) int {n[1:]} = 1;\n" for n in provided.get("weak_exports", ()))
+
+    @staticmethod
+    def _classes(provided: Mapping[str, Any]) -> str:
+        root = "__attribute__((objc_root_class)) @interface {0}\n@end\n@implementation {0}\n@end\n"
+        return "".join(root.format(n) for n in provided.get("objc_classes", ()))
+
+    @staticmethod
+    def _version_script(nodes: Sequence[str], names: Mapping[str, str | None]) -> str | None:
+        if not nodes:
+            return None
+        lines, before = [], ""
+        for i, node in enumerate(nodes):
+            listed = sorted(n for n, v in names.items() if (v or nodes[0]) == node)
+            rest = " local: *;" if i == 0 else ""
+            body = f" global: {'; '.join(listed)};" if listed else ""
+            lines.append(f"{node} {{{body}{rest} }}{before};")
+            before = f" {node}"
+        return "\n".join(lines)
+
+    def _global_package(self, package: str, version: str, path: str) -> None:
+        """An import package that opens its library for everybody, as torch once did."""
+        module = path.removeprefix(self._site + "/").split("/")[0]
+        extension = f"{self._site}/{module}/_C{self._suffix}"
+        self._compile(extension, self._source(["PyInit__C"]), needed=[self._root / path], rpath="$ORIGIN/lib")
+        init = self._root / self._site / module / "__init__.py"
+        init.write_text(
+            "import os, sys\nflags = sys.getdlopenflags()\nsys.setdlopenflags(os.RTLD_GLOBAL | os.RTLD_LAZY)\n"
+            "from . import _C\nsys.setdlopenflags(flags)\n"
+        )
+        for owned in (extension, f"{self._site}/{module}/__init__.py"):
+            self._own(package, version, owned)
+
+    def _user(self) -> None:
+        """``condauser._user``: an extension module of the environment that uses all its libraries."""
+        libraries = [p for p in self._built if "site-packages/user" not in p and not p.endswith(".pyd")]
+        if not libraries:
+            return
+        wanted = [
+            n for s in self._case.conda_side for p in s.get("provides", ())
+            for n in (*p.get("symbols", ()), *(p["unique_symbols"] if isinstance(p.get("unique_symbols"), list) else ()))
+        ]  # fmt: skip
+        uses = "".join(f"extern int {n}; int *use_{i} = &{n};\n" for i, n in enumerate(wanted) if IDENTIFIER.match(n))
+        folder = f"{self._site}/condauser"
+        extension = f"{folder}/_user{self._suffix}"
+        options: dict[str, Any] = {}
+        if self._windows:
+            uses, libraries = self._windows_uses(libraries)
+            options["needed"] = []
+            options["flags"] = libraries
+        else:
+            options["needed"] = [self._root / p for p in libraries]
+            folders = {"lib", *(str(Path(p).parent) for p in libraries)}
+            up = "../" * (folder.count("/") + 1)
+            origin = "@loader_path" if self._mac else "$ORIGIN"
+            places = [f"{origin}/{up}{f}" for f in sorted(folders)]
+            options |= {"flags": [f"-Wl,-rpath,{p}" for p in places]} if self._mac else {"rpath": ":".join(places)}
+        self._compile(extension, self._source(["PyInit__user"], uses), **options)
+        init = self._root / folder / "__init__.py"
+        init.write_text("from condauser import _user\n")
+        for path in (extension, f"{folder}/__init__.py"):
+            self._own("condauser", "1.0", path)
+
+    def _windows_uses(self, libraries: Sequence[str]) -> tuple[str, list[str]]:
+        """One import from each DLL, through its import library."""
+        uses, links = "", []
+        for i, path in enumerate(libraries):
+            names = [n for n in self._needs.by_library.get(Path(path).name.lower(), {}) if IDENTIFIER.match(n)]
+            library = self._root.parent / "import-libraries" / (Path(path).stem + ".lib")
+            if names and library.exists():
+                uses += f"__declspec(dllimport) extern int {names[0]}; int use_{i}(void) {{ return {names[0]}; }}\n"
+                links.append(str(library))
+        return uses, links
+
+
+def build_side(incident: Incident, wheel: Path, folder: Path) -> Path:
+    """The prefix of a case, in ``folder/ID``. Raises ``CompileError``."""
+    return Side(incident, wheel, folder / incident.id / "env").build()
+
+
+def compiler_for(incident: Incident) -> Compiler | None:
+    """The compiler the case needs, None when it is missing."""
+    return zig(TARGETS[incident.subdir]) if incident.subdir in TARGETS else c_compiler()

@@ -1,0 +1,45 @@
+"""The corpus of incidents: every positive case gives its finding, every negative one neither error nor warning."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from tests.conda_side import Wheels
+from tests.oracle.incidents import BIG, Incident, read_incidents
+from tests.oracle.observation import gate
+from tests.oracle.synthetic import build_side, compiler_for
+from tests.requirements import need, not_run, shared_corpus
+
+pytestmark = [pytest.mark.network, pytest.mark.slow]
+
+ALL = "ABICHECK_ALL_INCIDENTS"
+_SHARED = shared_corpus()
+INCIDENTS = read_incidents(_SHARED / "corpus") if _SHARED else []
+
+
+def test_the_corpus_is_here() -> None:
+    need("shared")
+    assert len(INCIDENTS) == 44
+
+
+@pytest.mark.parametrize("incident", INCIDENTS, ids=lambda i: i.id)
+def test_incident(incident: Incident, wheels: Wheels, work: Path, record_property) -> None:  # type: ignore[no-untyped-def]
+    if incident.id in BIG and os.environ.get(ALL) != "1":
+        pytest.skip(f"its wheel has more than 60 MB: set {ALL}=1")
+    need("zig" if incident.subdir != "linux-64" else "gcc")
+    if compiler_for(incident) is None:
+        not_run("needs a compiler")
+    (wheel,) = wheels(incident.wheel, options=incident.download_options)
+    prefix = build_side(incident, wheel, work / "incidents")
+    findings = gate(prefix, [wheel])
+    shown = "\n".join(f"{f['rule']} {f['severity']} {f['confidence']}: {f['what']}" for f in findings)
+    spoke = [f for f in findings if f["rule"] in incident.rules]
+    verdict = ", ".join(sorted({f"{f['rule']} {f['severity']}" for f in findings})) or "nothing"
+    record_property("incident", f"{incident.finding}: {verdict}")
+    if incident.positive:
+        assert spoke, f"expected one of {incident.rules}\n{shown}"
+    else:
+        loud = [f for f in findings if f["severity"] != "note" and f["rule"] not in incident.accepted]
+        assert not loud, shown
