@@ -271,6 +271,14 @@ def test_before_3_8_the_search_is_the_altered_one_and_reads_path() -> None:
     assert load(process(files, python=(3, 7), env={"PATH": "C:/Windows"}), "Lib/p.pyd").outcome == "failed"
 
 
+def test_before_3_8_ctypes_searches_in_the_oldest_way() -> None:
+    near = build(name="top.dll", imports={"dep.dll": ["f"]})
+    files = {"x/top.dll": near, "x/dep.dll": LIBRARY, "Library/bin/dep.dll": LIBRARY}
+    p = process(files, python=(3, 7))
+    assert p.load(Event(f"{ROOT}/x/top.dll", kind="dlopen")).outcome == "loaded"
+    assert serving(p, "dep.dll") == "Library/bin/dep.dll"
+
+
 def test_win_10_api_sets_never_come_from_a_file() -> None:
     name = "api-ms-win-crt-math-l1-1-0.dll"
     p = process({"Lib/p.pyd": extension(name), f"Lib/{name}": LIBRARY})
@@ -384,7 +392,10 @@ def test_win_15_a_manifest_takes_the_runtime_from_the_host() -> None:
 
 def test_a_missing_extension_file() -> None:
     result = load(process({}), "Lib/nothing.pyd")
-    assert result.failure is not None and result.failure.kind == "MISSING_LIB"
+    failure = result.failure
+    assert failure is not None
+    assert (failure.kind, failure.library) == ("MISSING_LIB", "nothing.pyd")
+    assert failure.requester == f"{ROOT}/python.exe"
 
 
 # -- binding --------------------------------------------------------------------------------------------------------

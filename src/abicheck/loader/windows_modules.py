@@ -100,8 +100,8 @@ class Want:
 
 @dataclass(slots=True)
 class Load:
-    """One top-level load under way. ``program``: path of the executable. ``unknown``: what only the host can tell. ``paths``: the search order that the
-    imports of a module follow."""
+    """One top-level load under way. ``program``: path of the executable. ``unknown``: what only the host can tell.
+    ``paths``: the search order that the imports of a module follow."""
 
     event: int
     program: str = ""
