@@ -59,8 +59,8 @@ def test_the_signature_and_an_older_runtime_is_an_error(maker: Maker) -> None:
     (finding,) = judged(maker, **{"_ext.pyd": extension(44, MUTEX)})
     assert (finding.severity, finding.confidence) == (Severity.ERROR, Confidence.MEDIUM)
     assert finding.what == (
-        "grid will crash: _ext.pyd was built for MSVCP140.dll 14.44 and gets conda vc14_runtime 14.36.32532's, "
-        "version 14.36."
+        "grid will crash: _ext.pyd was built for MSVCP140.dll 14.44 and gets 14.36, from conda vc14_runtime "
+        "14.36.32532."
     )
     assert finding.subject is not None and finding.subject.member == "grid/_ext.pyd"
     assert finding.object is not None and finding.object.path == "msvcp140.dll"

@@ -8,11 +8,11 @@ on a newer runtime behind it. Where that is known to matter the process dies in 
 
 ## Why: the loader rule
 
-Windows compares base names only: the first `msvcp140.dll` that is loaded serves everybody (WIN-1), be it the one beside
-python.exe, which stands before added directories and System32 (WIN-4, WIN-22), or one that another package brought.
-Nothing compares versions (WIN-21). Microsoft asks that the runtime be at least as new as the newest toolset of any user.
-Since 14.40 `std::mutex` is constant-initialised: a user that locks mutexes and never calls `_Mtx_init_in_situ` was built
-so.
+Windows compares base names only: the first `msvcp140.dll` that is loaded serves everybody (WIN-1), be it the one
+beside python.exe, which stands before added directories and System32 (WIN-4, WIN-22), or one that another package
+brought. Nothing compares versions (WIN-21). Microsoft asks that the runtime be at least as new as the newest toolset of
+any user. Since 14.40 `std::mutex` is constant-initialised: a user that locks mutexes and never calls
+`_Mtx_init_in_situ` was built so.
 
 On Linux the same question is asked by version nodes, and a runtime that is too old is refused (ABI201).
 
@@ -41,6 +41,7 @@ VS 2022 17.10.
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -123,12 +124,12 @@ def _concerns(scene: Scene, skew: Skew, subject: Origin) -> bool:
 
 
 def _by_runtime(found: Iterable[Skew]) -> Iterator[list[Skew]]:
-    """One finding for each copy of a runtime; the users that are known to break come first."""
+    """One finding for each copy of the runtime (its DLLs lie together); users that are known to break come first."""
     groups: dict[str, list[Skew]] = {}
     for s in found:
-        groups.setdefault(s.runtime, []).append(s)
-    for runtime in sorted(groups):
-        yield sorted(groups[runtime], key=lambda s: (_rank(s), s.user))
+        groups.setdefault(posixpath.dirname(s.runtime), []).append(s)
+    for place in sorted(groups):
+        yield sorted(groups[place], key=lambda s: (_rank(s), s.user, s.name))
 
 
 def _rank(skew: Skew) -> int:
@@ -165,7 +166,7 @@ def _finding(scene: Scene, subject: Origin, label: str, found: list[Skew], diff:
         confidence=confidence,
         what=sentence(
             f"{label} {will}{when}: {base(user.path)} was built for {worst.name} {_text(worst.wanted)} and gets "
-            f"{runtime.origin.label}'s, version {_text(worst.offered)}."
+            f"{_text(worst.offered)}, from {runtime.origin.label}."
         ),
         why=tuple(_evidence(scene, found, diff)),
         remedies=tuple(_remedies(scene, runtime.origin, newest, diff)),
@@ -193,8 +194,9 @@ def _evidence(scene: Scene, found: list[Skew], diff: Difference | None) -> Itera
         yield Fact(worst.broken.what, symbol=sorted(worst.broken.any_of)[0], loader_rule="WIN-21")
     else:
         yield Fact("the runtime must be at least as new as the newest toolset of its users", loader_rule="WIN-21")
-    if len(found) > 1:
-        yield Fact(f"{len(found)} files are newer than it: {listed(base(s.user) for s in found)}")
+    if len({s.user for s in found}) > 1:
+        users = dict.fromkeys(base(s.user) for s in found)
+        yield Fact(f"{len(users)} files are newer than it: {listed(users)}")
 
 
 def _remedies(scene: Scene, owner: Origin, newest: Toolset, diff: Difference | None) -> Iterator[Remedy]:
