@@ -44,7 +44,7 @@ class MacosSystem:
 
     def first(self, canonical: str) -> Version | None:
         """The first macOS that has the library, None when it is older than this table or not in it."""
-        return next((v for start, v in self.since if canonical.startswith(start)), None)
+        return next((v for start, v in self.since if f"{canonical}/".startswith(f"{start.rstrip('/')}/")), None)
 
     def enforces(self, check: str, macos: Version | None, sdk: Version) -> bool:
         """Whether the running dyld refuses files of that SDK for ``check``; never when the macOS is unknown."""
