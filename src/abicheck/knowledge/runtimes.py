@@ -1,7 +1,7 @@
 """The door to ``runtimes.toml``: which runtimes exist, how a copy is recognised, and what two copies do to each other.
 
 The table is data with sources; this module types and checks it and answers three questions: what is this file
-(:func:`recognise`), which byte patterns tell a static copy or a version (:meth:`Member.patterns`), and what follows
+(:func:`recognise`), which byte patterns tell a static copy or a version (``Member.inner`` and ``banner``), and what follows
 when two copies share a process (:func:`consequence`). It never opens a file.
 """
 
@@ -57,6 +57,7 @@ class Member:
     nodes: str
     soname: bool
     together: bool
+    opens: tuple[str, ...]
     source: str
     date: str
 
@@ -187,6 +188,7 @@ def _member(family_name: str, row: dict[str, Any], date: str) -> Member:
         nodes=row.get("nodes", ""),
         soname=bool(row.get("soname", False)),
         together=bool(row.get("together", False)),
+        opens=tuple(row.get("opens", ())),
         source=row["source"],
         date=row.get("date", date),
     )

@@ -1,0 +1,267 @@
+"""Extension modules of different projects do not agree on the objects they share.
+
+## What happens
+
+An extension was compiled for another layout of a type that a second project provides: `import` raises "size changed,
+may indicate binary incompatibility", or it only warns and the process dies when the object is used. Or two extensions
+hand each other the objects of a library (XML trees of libxml2) that each has its own version of inside.
+
+## Why: the loader rule
+
+The loader sees nothing of this: extensions meet through Python objects (PY-17). Cython compares the size of a foreign
+type at import; a smaller object than expected raises ValueError, a larger one is accepted with a warning. C-APIs that
+are passed as capsules (`greenlet._C_API`) are tables of pointers, and a newer user reads beyond the end of an older
+one.
+
+## Example
+
+```
+gevent 22.10.2    compiled for a greenlet object of 40 bytes (greenlet 2)
+greenlet 1.1.3    from conda: 176 bytes; `import gevent` warns, the first switch crashes
+```
+
+## What to do
+
+1. Let pip or conda install both projects together, so that their versions fit: without `--no-deps`.
+2. Take both projects from conda.
+
+## When this is wrong
+
+- The two projects are never used together.
+
+## References
+
+Cython Utility/ImportExport.c (ImportType); gevent/gevent#1923; python-greenlet/greenlet#178; xmlsec/python-xmlsec#320.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from abicheck.evidence.embedded import banner_version
+from abicheck.evidence.extensions import Shared, shared
+from abicheck.evidence.scan import scan
+from abicheck.knowledge.extension_abi import Exchange, ObjectSize, exchanges, object_sizes
+from abicheck.knowledge.runtimes import member, recognise
+from abicheck.loader.scenarios import Group
+from abicheck.model import Confidence, Fact, Finding, Origin, Remedy, Severity
+from abicheck.overlay import View
+from abicheck.rules import Rule
+from abicheck.rules.scene import Scene
+from abicheck.rules.wording import base, conda_install, listed, ref, sentence
+
+RULE = Rule(
+    id="ABI402",
+    name="extension-abi",
+    severity="error/warning",
+    classes=("ABI_MISMATCH",),
+    platforms=("linux", "osx", "win"),
+    summary="Extensions of different projects do not agree on the objects they share",
+    since="0.1",
+)
+
+
+def check(scene: Scene) -> Iterator[Finding]:
+    for row in object_sizes():
+        yield from _sizes(scene, row)
+    for exchange in exchanges():
+        yield from _exchange(scene, exchange)
+
+
+# -- object sizes --------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """A distribution that provides a type: who brings it and in which version."""
+
+    origin: Origin
+    version: str
+
+
+def provider(scene: Scene, name: str) -> Provider | None:
+    """The distribution of that name after the install."""
+    for placed in scene.stage.placed:
+        if placed.wheel.name == name:
+            return Provider(placed.origin, placed.wheel.version)
+    dist = scene.prefix.distribution(name)
+    if dist is not None:
+        return Provider(dist.origin, dist.version)
+    record = next((r for r in scene.prefix.records if r.name == name), None)
+    return Provider(record.origin, record.version) if record is not None else None
+
+
+def _sizes(scene: Scene, row: ObjectSize) -> Iterator[Finding]:
+    have = provider(scene, row.distribution)
+    if have is None:
+        return
+    changed = have.origin in scene.subject_origins
+    for group in (*scene.subjects, *(scene.bystanders if changed else ())):
+        if group.origin == have.origin:
+            continue
+        hits = []
+        for unit in group.units:
+            for found in _shared(scene.view, unit.path).sizes:
+                if (found.module, found.name) == (row.module, row.type):
+                    outcome = disagree(row, found.size, have.version)
+                    if outcome != "nothing":
+                        hits.append((unit.path, found.size, outcome))
+        if hits:
+            yield _size_finding(scene, row, group, have, hits)
+
+
+def disagree(row: ObjectSize, expected: int, version: str) -> str:
+    """What follows when an extension compiled for ``expected`` bytes meets that version: import-error, crash,
+    nothing."""
+    size = row.size(version)
+    if size is None or size == expected:
+        return "nothing"
+    if size == 0:  # more than row.larger_than, how much depends on the Python version
+        return row.grew if expected <= row.larger_than else "nothing"
+    return row.shrank if expected > size else row.grew
+
+
+def _shared(view: View, path: str) -> Shared:
+    found = view.lookup(path)
+    if found.status != "file":
+        return Shared()
+    try:
+        return shared(view.open(found))
+    except OSError:
+        return Shared()
+
+
+def _size_finding(
+    scene: Scene, row: ObjectSize, group: Group, have: Provider, hits: list[tuple[str, int, str]]
+) -> Finding:
+    path, expected, outcome = hits[0]
+    wheel = group.origin if group.origin in scene.subject_origins else have.origin
+    size = row.size(have.version)
+    actual = f"{size} bytes" if size else f"more than {row.larger_than} bytes"
+    first = row.first_with(expected)
+    end = (
+        f"`import {group.label}` will fail"
+        if outcome == "import-error"
+        else f"{group.label} will import with a warning and crash when it is used"
+    )
+    wanted = f'"{row.distribution}>={first}"' if first else row.distribution
+    return Finding(
+        rule=RULE.id,
+        severity=Severity.ERROR,
+        confidence=Confidence.HIGH if outcome == "import-error" else Confidence.MEDIUM,
+        what=sentence(
+            f"{end}: it was compiled for a {row.module}.{row.type} of {expected} bytes, and {have.origin.label} has one of "
+            f"{actual}."
+        ),
+        why=(
+            Fact(
+                f"compiled for {row.module}.{row.type} of {expected} bytes; also {listed(base(h[0]) for h in hits)}",
+                ref(scene.view, path),
+                loader_rule="PY-17",
+            ),
+            Fact(f"{row.distribution} {have.version} has objects of {actual}: {row.text}"),
+        ),
+        remedies=(
+            Remedy(
+                "let pip choose the version that fits (without --no-deps)", f"pip install {group.origin.name} {wanted}"
+            ),
+            Remedy("or take both from conda", conda_install(scene.prefix.display, group.origin.name, row.distribution)),
+        ),
+        key=f"{row.module}.{row.type}",
+        wheel=wheel,
+        conda_package=next((o for o in (have.origin, group.origin) if o.kind == "conda"), None),
+        subject=ref(scene.view, path),
+        depends_on=("python-code",) if outcome == "crash" else (),
+        assumption="if it is used after the import" if outcome == "crash" else "",
+    )
+
+
+# -- libraries whose objects are handed over -----------------------------------
+
+
+def _exchange(scene: Scene, row: Exchange) -> Iterator[Finding]:
+    giver = _module_file(scene, row.provider)
+    taker = _module_file(scene, row.consumer)
+    if giver is None or taker is None:
+        return
+    touched = {scene.view.origin(scene.view.lookup(p).real) for p in (giver, taker)} & set(scene.subject_origins)
+    if not touched:
+        return
+    ours, theirs = (library_version(scene, p, row.family) for p in (taker, giver))
+    if not ours or not theirs or ours[: row.parts] == theirs[: row.parts]:
+        return
+    checks = _makes_check(scene, taker, row)
+    wheel = sorted(touched)[0]
+    text = [".".join(map(str, v)) for v in (ours, theirs)]
+    end = "fail" if checks else "work on objects of another build"
+    yield Finding(
+        rule=RULE.id,
+        severity=Severity.ERROR if checks else Severity.WARNING,
+        confidence=Confidence.HIGH if checks else Confidence.MEDIUM,
+        what=sentence(
+            f"`import {row.consumer}` will {end}: it has {row.family} {text[0]}, and {row.provider}, whose objects it takes, has {text[1]}."
+        ),
+        why=(
+            Fact(f"works with {row.family} {text[0]}", ref(scene.view, taker), loader_rule="PY-17"),
+            Fact(f"makes its objects with {row.family} {text[1]}", ref(scene.view, giver)),
+            Fact(f"{row.text}{'; it compares the versions itself at import' if checks else ''}"),
+        ),
+        remedies=(
+            Remedy(
+                "take both from conda, where they share one library",
+                conda_install(scene.prefix.display, *(m.partition(".")[0] for m in (row.consumer, row.provider))),
+            ),
+        ),
+        key=f"{row.consumer} {row.provider} {row.family}",
+        wheel=wheel,
+        subject=ref(scene.view, taker),
+        object=ref(scene.view, giver),
+        assumption="" if checks else "if objects are passed between them",
+        runtime=row.family,
+    )
+
+
+def _module_file(scene: Scene, module: str) -> str | None:
+    """The extension file that an import name loads, among subjects and bystanders."""
+    for group in (*scene.subjects, *scene.bystanders):
+        for unit in group.units:
+            if unit.module == module:
+                return unit.path
+    return None
+
+
+def library_version(scene: Scene, path: str, family: str) -> tuple[int, ...]:
+    """The version of the family's library that an extension works with: linked in, or what its process maps; ()
+    unknown."""
+    for candidate in (path, *_mapped_with(scene, path)):
+        what = recognise(None, base(candidate))
+        if candidate != path and (what is None or what.family != family):
+            continue
+        found = scene.view.lookup(candidate)
+        if found.status != "file":
+            continue
+        text = banner_version(scene.view.open(found), member(family, family))
+        if text:
+            return numbers(text)
+    return ()
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    """Version numbers of a banner. libxml2 writes one number: 20914 is 2.9.14."""
+    if text.isdigit() and len(text) == 5:
+        value = int(text)
+        return value // 10000, value // 100 % 100, value % 100
+    return tuple(int(p) for p in text.split(".") if p.isdigit())
+
+
+def _mapped_with(scene: Scene, path: str) -> Iterator[str]:
+    for group in (*scene.subjects, *scene.bystanders):
+        if any(u.path == path for u in group.units):
+            for o in scene.stage.scout.run(group).trace.objects:
+                if o.kept:
+                    yield o.real
+
+
+def _makes_check(scene: Scene, path: str, row: Exchange) -> bool:
+    return bool(scan(scene.view.open(scene.view.lookup(path)), {"check": row.check.encode()}))

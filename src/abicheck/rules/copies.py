@@ -1,0 +1,260 @@
+"""Copies of runtimes: which would be live in one process, who brings each, and how they touch. Judges nothing.
+
+Identity comes first (RT-1, ELF-3): what one file serves under two names, what a link leads to, and what a loaded object
+of the same name captures is one copy. A copy counts as live when the simulation maps it, when a library that is there
+opens it by name at run time (the table says which do), or, weakest, when it is installed for somebody who depends on
+it.
+"""
+
+from __future__ import annotations
+
+import functools
+import posixpath
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from abicheck.binary.facts import Binary
+from abicheck.evidence.embedded import embedded
+from abicheck.knowledge.library_names import stem
+from abicheck.knowledge.runtimes import Recognised, families, member, recognise
+from abicheck.loader.process import Mapped
+from abicheck.loader.scenarios import Difference, Group, MovedBinding, Run, is_standard
+from abicheck.model import Origin
+from abicheck.rules.scene import Native, Scene
+
+Liveness = Literal["mapped", "needed", "opened", "installed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """One copy of a runtime.
+
+    ``path``: real path in the view; for a library outside the view, the name it is asked by. ``names``: what the loader
+    would call it. ``by_path``: opened by its path, so that an equal name loaded before does not serve instead (ELF-2,
+    WIN-2). ``proof``: the text that shows code linked in statically. ``users``: groups whose process holds it.
+    """
+
+    path: str
+    what: Recognised
+    origin: Origin
+    liveness: Liveness
+    names: frozenset[str]
+    by_path: bool = False
+    proof: str = ""
+    users: tuple[Group, ...] = ()
+
+    @property
+    def place(self) -> str:
+        """Copies of one member at one place are one: MKL and cuDNN come in several files."""
+        whole = member(self.what.family, self.what.member).together
+        return posixpath.dirname(self.path) if whole else self.path
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two copies that one process would hold: ``mine`` comes with the subject, ``other`` does not."""
+
+    subject: Group
+    mine: Copy
+    other: Copy
+
+    @property
+    def other_label(self) -> str:
+        return self.other.users[0].label if self.other.users else self.other.origin.name or "the other"
+
+
+# -- one process ---------------------------------------------------------------
+
+
+def _exports(binary: Binary | None) -> Callable[[str], bool] | None:
+    """How to ask a file for an export by its C name; None when it cannot be asked cheaply."""
+    if binary is None:
+        return None
+    part = binary.slices[0]
+    exported = getattr(part, "exported", None)
+    if binary.format == "elf" and exported is not None:
+        return lambda name: name.encode() in exported
+    if binary.format == "macho" and exported is not None:
+        return lambda name: "_" + name in exported
+    names = {e.name for e in part.exports()}
+    return lambda name: name in names
+
+
+def _recognise(scene: Scene, path: str, *, deep: bool) -> Recognised | None:
+    binary, _ = scene.read(path)
+    identity = binary.slices[0].identity if binary is not None else None
+    named = recognise(identity, posixpath.basename(path))
+    if named is not None or not deep:
+        return named
+    return recognise(identity, posixpath.basename(path), _exports(binary))
+
+
+def _objects(run: Run) -> Iterator[Mapped]:
+    """What a run holds beyond the interpreter's own start."""
+    return (o for o in run.trace.objects if o.kept and o.event != 0)
+
+
+def _names(o: Mapped) -> frozenset[str]:
+    return frozenset(n.lower() for n in o.names)
+
+
+@functools.cache
+def subject_copies(scene: Scene, group: Group) -> tuple[Copy, ...]:
+    """Copies in the process of a subject alone: mapped ones, static ones in its own files, and ones outside the
+    view."""
+    out: dict[str, Copy] = {}
+    for o in _objects(scene.run_of(group)):
+        origin = scene.view.origin(o.real)
+        what = _recognise(scene, o.real, deep=origin == group.origin)
+        if what is not None:
+            out.setdefault(o.real, Copy(o.real, what, origin, "mapped", _names(o), o.how == "opened", users=(group,)))
+    natives = scene.natives.get(group.origin, ())
+    for copy in (*_static(scene, group, natives, out), *_outside(scene, group, natives)):
+        out.setdefault(copy.path, copy)
+    return tuple(out.values())
+
+
+def _static(scene: Scene, group: Group, natives: Iterable[Native], known: Mapping[str, Copy]) -> Iterator[Copy]:
+    """OpenMP linked into a file of another purpose. Other static runtimes stay apart unless they export, and then the
+    exports tell; OpenMP's copies find each other through the process's environment however hidden they are (RT-1)."""
+    for native in natives:
+        named = recognise(None, posixpath.basename(native.path))
+        if native.path in known or native.binary is None or named is not None:
+            continue
+        try:
+            found = embedded(scene.view.open(scene.view.lookup(native.path)), "openmp")
+        except OSError:
+            continue
+        for e in found:
+            what = Recognised(e.family, e.member, "static", e.version)
+            yield Copy(native.path, what, group.origin, "mapped", frozenset(), True, e.proof, (group,))
+
+
+def _outside(scene: Scene, group: Group, natives: Iterable[Native]) -> Iterator[Copy]:
+    """Runtimes that the subject's files ask for by an absolute path outside the prefix (a package manager's folder on
+    macOS): another file than any in the prefix, wherever it is found."""
+    for native in natives:
+        for part in native.binary.slices if native.binary is not None else ():
+            for need in part.needs:
+                if not need.name.startswith("/") or need.name.startswith(("/usr/lib/", "/System/")):
+                    continue
+                what = recognise(need.name)
+                if what is not None and scene.view.lookup(need.name).status in ("absent", "unknown"):
+                    names = frozenset({need.name.lower()})
+                    yield Copy(need.name, what, Origin("host"), "needed", names, users=(group,))
+
+
+# -- the rest of the environment -----------------------------------------------
+
+
+@functools.cache
+def standing_copies(scene: Scene) -> tuple[Copy, ...]:
+    """Copies that the environment's other packages would load, each once with those who do."""
+    found: dict[str, list[Group]] = {}
+    mapped: dict[str, Mapped] = {}
+    for bare in scene.bystanders:
+        group = scene.full(bare)
+        for o in _objects(scene.stage.scout.run(group)):
+            found.setdefault(o.real, []).append(group)
+            mapped.setdefault(o.real, o)
+    out = []
+    for real, users in found.items():
+        what = _recognise(scene, real, deep=False)
+        if what is not None:
+            o = mapped[real]
+            origin, by_path = scene.view.origin(real), o.how == "opened"
+            out.append(Copy(real, what, origin, "mapped", _names(o), by_path, users=tuple(users)))
+    return (*out, *_installed(scene, {c.path for c in out}))
+
+
+def _installed(scene: Scene, known: set[str]) -> Iterator[Copy]:
+    """Libraries of conda packages that no simulated load reached: opened at run time by one that is there, or installed
+    because another package depends on their owner."""
+    needed_by = dependants(scene)
+    opened = _opened_by_name(scene)
+    seen = set(known)
+    for record in scene.prefix.records:
+        for file in record.files:
+            what = recognise(None, posixpath.basename(file)) if _is_library(file) else None
+            if what is None:
+                continue
+            found = scene.view.lookup(posixpath.join(scene.view.root, file))
+            if found.status not in ("file", "unknown") or found.real in seen or not needed_by.get(record.name):
+                continue
+            seen.add(found.real)
+            origin = scene.view.origin(found.real)
+            if origin in scene.subject_origins:
+                continue
+            liveness: Liveness = "opened" if stem(file).name.lower() in opened else "installed"
+            yield Copy(found.real, what, origin, liveness, frozenset({posixpath.basename(file).lower()}))
+
+
+def _is_library(path: str) -> bool:
+    name = posixpath.basename(path).lower()
+    return name.endswith((".dylib", ".dll", ".so")) or ".so." in name
+
+
+def dependants(scene: Scene) -> Mapping[str, tuple[str, ...]]:
+    """Conda package name to the packages that name it in their dependencies, mutexes aside."""
+    out: dict[str, list[str]] = {}
+    for record in scene.prefix.records:
+        if record.name.startswith("_"):
+            continue
+        for spec in record.depends:
+            out.setdefault(spec.split()[0] if spec else "", []).append(record.name)
+    return {k: tuple(v) for k, v in out.items()}
+
+
+def _opened_by_name(scene: Scene) -> frozenset[str]:
+    """Stems that some runtime in the prefix opens by name when it runs."""
+    opens = {m.name: m.opens for f in families() for m in f.members if m.opens}
+    out: set[str] = set()
+    for record in scene.prefix.records:
+        for file in record.files:
+            what = recognise(None, posixpath.basename(file)) if _is_library(file) else None
+            if what is not None and what.member in opens:
+                out.update(s.lower() for s in opens[what.member])
+    return frozenset(out)
+
+
+# -- pairs ---------------------------------------------------------------------
+
+
+@functools.cache
+def pairs(scene: Scene) -> tuple[Pair, ...]:
+    """Every two copies of one family that a subject and somebody else (or the subject and the prefix) would bring."""
+    out: dict[tuple[str, str], Pair] = {}
+    for n, group in enumerate(scene.subjects):
+        copies = subject_copies(scene, group)
+        mine = [c for c in copies if c.origin == group.origin or c.liveness == "needed"]
+        rest = [c for c in copies if c not in mine]
+        later = [c for g in scene.subjects[n + 1 :] for c in subject_copies(scene, g)]
+        for a in mine:
+            for b in (*rest, *later, *standing_copies(scene)):
+                if a.what.family == b.what.family and a.place != b.place and distinct(a, b):
+                    out.setdefault((a.place, b.place), Pair(group, a, b))
+    return tuple(out.values())
+
+
+def distinct(a: Copy, b: Copy) -> bool:
+    """Whether one process would really map both: not when whoever is first serves requests for the other."""
+    if a.path == b.path:
+        return False
+    shared = {n for n in a.names & b.names if not n.startswith("/")}
+    return not shared or a.by_path or b.by_path
+
+
+@functools.cache
+def crossings(scene: Scene) -> Mapping[frozenset[str], tuple[MovedBinding, Difference]]:
+    """Pairs of files (real paths) between which a binding moved or an object was merged, with one example. What
+    belongs to the C++ standard library is the same everywhere and does not count."""
+    out: dict[frozenset[str], tuple[MovedBinding, Difference]] = {}
+    for _, diff in scene.differences:
+        for b in diff.bindings:
+            if b.after is None or is_standard(b.symbol):
+                continue
+            for one in (b.before, b.object):
+                if one is not None and one != b.after:
+                    out.setdefault(frozenset((one, b.after)), (b, diff))
+    return out

@@ -1,0 +1,168 @@
+"""What two copies of a runtime mean, from the table, as a finding. Shared by ABI301 and ABI302."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import cast
+
+from abicheck.evidence.embedded import banner_version
+from abicheck.knowledge.runtimes import Consequence, Family, System, When, consequence, family, member
+from abicheck.model import Confidence, Dependence, Fact, Finding, Orders, Remedy, Severity
+from abicheck.rules.copies import Copy, Pair, crossings
+from abicheck.rules.naming import conda_name
+from abicheck.rules.scene import Scene
+from abicheck.rules.settings import Variable, variables
+from abicheck.rules.wording import base, ref, sentence, use_conda_build
+
+_HOW = {
+    "name": "by its name",
+    "exports": "by what it exports",
+    "static": "linked into this file",
+}
+
+
+def finding(scene: Scene, rule: str, pair: Pair) -> Iterator[Finding]:
+    """The finding for a pair; none when the table knows of no consequence."""
+    kind = family(pair.mine.what.family)
+    crossing = crossings(scene).get(frozenset((pair.mine.path, pair.other.path)))
+    setting = _misled(scene, kind, pair)
+    meets: set[When] = set()
+    if crossing is not None:
+        meets.add("meet")
+    if setting is not None:
+        meets.add("setting")
+    system = cast(System, scene.system)
+    row = consequence(kind.name, pair.mine.what.member, pair.other.what.member, system, frozenset(meets))
+    if row is None or (row.severity == "note" and pair.other.liveness == "installed"):
+        return
+    severity, confidence = _weight(row, pair)
+    yield Finding(
+        rule=rule,
+        severity=severity,
+        confidence=confidence,
+        what=sentence(_what(pair, row)),
+        why=tuple(_why(scene, pair, kind, row, setting)),
+        remedies=tuple(_remedies(scene, pair, kind, severity)),
+        key=f"{kind.name} {base(pair.mine.path)} {base(pair.other.path)}",
+        wheel=pair.subject.origin,
+        conda_package=pair.other.origin if pair.other.origin.kind == "conda" else None,
+        subject=ref(scene.view, pair.mine.path),
+        object=ref(scene.view, pair.other.path),
+        depends_on=_depends(pair, setting),
+        assumption="" if severity is Severity.NOTE else f"if {row.condition}",
+        runtime=kind.name,
+        orders=_orders(pair) if severity is not Severity.NOTE else None,
+    )
+
+
+def _weight(row: Consequence, pair: Pair) -> tuple[Severity, Confidence]:
+    """The table's word, one step weaker where it is only known that the other copy is installed for somebody, or where
+    both carry one install name (one dyld lets the first serve, another maps both; MAC-1)."""
+    severity, confidence = Severity[row.severity.upper()], Confidence[row.confidence.upper()]
+    if row.when == "live" and severity is Severity.ERROR and pair.other.liveness == "installed":
+        return Severity.WARNING, confidence
+    return severity, confidence
+
+
+def _title(copy: Copy) -> str:
+    return member(copy.what.family, copy.what.member).title
+
+
+def _what(pair: Pair, row: Consequence) -> str:
+    mine, other = pair.subject.label, pair.other_label
+    if pair.mine.what.member == pair.other.what.member:
+        copies = f"Two copies of {_title(pair.mine)}"
+    else:
+        copies = f"{_title(pair.mine)} and {_title(pair.other)}"
+    both = f"{mine} and {other}" if mine != other else mine
+    end = {
+        "abort": "the process will abort",
+        "crash": "the process will crash",
+        "hang": "the process may hang",
+        "wrong-results": "results may be wrong",
+        "oversubscription": "each starts its own threads",
+        "merged-state": "they will share state that is not theirs",
+        "isolated": "they stay apart",
+    }[row.outcome]
+    condition = f", if {row.condition.split(':')[0]}" if row.severity != "note" else ""
+    return f"{copies} will be in one process when {both} are used together; {end}{condition}."
+
+
+def _version(scene: Scene, copy: Copy) -> str:
+    if copy.what.version:
+        return copy.what.version
+    found = scene.view.lookup(copy.path) if copy.path.startswith("/") else None
+    if found is None or found.status != "file":
+        return ""
+    try:
+        return banner_version(scene.view.open(found), member(copy.what.family, copy.what.member))
+    except OSError:
+        return ""
+
+
+def _fact(scene: Scene, copy: Copy, severity: str) -> Fact:
+    version = _version(scene, copy) if severity != "note" else copy.what.version
+    known = f"{_title(copy)}{' ' + version if version else ''}, recognised {_HOW[copy.what.by]}"
+    if copy.proof:
+        known += f" (the text {copy.proof})"
+    elif copy.what.mangled:
+        known += " under the mangling of a repair tool"
+    how = {
+        "mapped": "is loaded" + (f" with {copy.users[0].label}" if copy.users else ""),
+        "needed": "is asked for by an absolute path outside the environment",
+        "opened": "is opened by name at run time by a library that is installed",
+        "installed": "is installed because another package depends on it",
+    }[copy.liveness]
+    return Fact(f"{known}; it {how}", ref(scene.view, copy.path))
+
+
+def _why(scene: Scene, pair: Pair, kind: Family, row: Consequence, setting: Variable | None) -> Iterator[Fact]:
+    yield _fact(scene, pair.mine, row.severity)
+    yield _fact(scene, pair.other, row.severity)
+    rule = {"linux": "ELF-5", "osx": "MAC-3", "win": "WIN-1"}[scene.system]
+    yield Fact("the loader tells them apart by name, so both are mapped", loader_rule=rule)
+    crossing = crossings(scene).get(frozenset((pair.mine.path, pair.other.path)))
+    if crossing is not None:
+        moved, diff = crossing
+        ends = f"binds to {base(moved.after or '')} when {diff.first.label} is first"
+        text = f"{moved.symbol} of {base(moved.object)} {ends}"
+        yield Fact(text, symbol=moved.symbol, version=moved.version, loader_rule=moved.rule or "CL-5")
+    if setting is not None:
+        yield Fact(f"line {setting.line} sets {setting.name} to {scene.view.relative(setting.path)}", setting.file)
+    rule = "RT-1" if kind.name == "openmp" else "RT-2"
+    yield Fact(f"each copy has its own state ({kind.state}): {row.text}", loader_rule=rule)
+
+
+def _remedies(scene: Scene, pair: Pair, kind: Family, severity: Severity) -> Iterator[Remedy]:
+    if severity is Severity.NOTE:
+        return
+    yield use_conda_build(scene.prefix.display, conda_name(scene, pair.subject.origin.name))
+    yield Remedy(f"or keep {pair.subject.label} and {pair.other_label} in separate processes")
+    for name, why in kind.harmful:
+        yield Remedy(f"do not set {name}: {why}")
+
+
+def _depends(pair: Pair, setting: Variable | None) -> tuple[Dependence, ...]:
+    out: list[Dependence] = ["python-code"]
+    if setting is not None:
+        out.append("environment")
+    if pair.mine.origin.kind == "host" or pair.other.origin.kind == "host":
+        out.append("host")
+    return tuple(out)
+
+
+def _orders(pair: Pair) -> Orders | None:
+    """Both orders fail: whichever copy starts second finds the first."""
+    a, b = pair.subject.label, pair.other_label
+    return Orders(((a, b), (b, a)), ()) if a != b else None
+
+
+def _misled(scene: Scene, kind: Family, pair: Pair) -> Variable | None:
+    """A variable of the family that leads one side's copy to the other side's files."""
+    for v in variables(scene):
+        if v.name not in kind.variables or not v.path:
+            continue
+        owner = v.setter
+        if owner == pair.subject.origin or (owner.kind == "conda" and pair.mine.origin == pair.subject.origin):
+            return v
+    return None
