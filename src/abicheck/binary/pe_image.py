@@ -60,6 +60,7 @@ class Image:
     sections: tuple[Section, ...]
     _chunks: dict[int, bytes] = field(default_factory=dict)
     _budget: int = 0
+    _last: Section | None = None
 
     def directory(self, index: int) -> tuple[int, int]:
         """(address, size) of a data directory; (0, 0) when the file has none."""
@@ -120,6 +121,20 @@ class Image:
             raise self.fail(f"ends after {self.source.size} bytes, within a name")
         self.charge(len(text) + 1)
         return text
+
+    def hint_name(self, rva: int) -> tuple[int, bytes]:
+        """A hint/name entry: a 16-bit number and a zero-terminated name. Most lie whole in one chunk of the file."""
+        section = self._last
+        if section is None or not section.start <= rva < section.end:
+            section = self._last = self.section_at(rva)
+        offset = section.raw + rva - section.start
+        chunk = self._chunks.get(offset // CHUNK, b"")
+        within = offset % CHUNK
+        end = chunk.find(b"\0", within + 2)
+        if end < 0 or offset + end - within >= section.raw_end:
+            return unpack_from("<H", self.at(rva, 2))[0], self.name(rva + 2)
+        self.charge(end - within + 1)
+        return chunk[within] | chunk[within + 1] << 8, chunk[within + 2 : end]
 
     def _chunk(self, offset: int) -> tuple[bytes, int]:
         index = offset // CHUNK

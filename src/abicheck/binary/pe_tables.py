@@ -6,6 +6,8 @@ pefile stops silently at 8192 exports and at 8192 imports of a whole file, and i
 
 from __future__ import annotations
 
+import itertools
+import operator
 from dataclasses import dataclass
 from struct import Struct, unpack_from
 
@@ -126,8 +128,9 @@ def _hint_names(
             hints.append(0)
         else:
             rva = (entry & 0x7FFFFFFF if base == 0 else entry - base) & 0xFFFFFFFF
-            symbols.append(image.name(rva + 2))
-            hints.append(unpack_from("<H", image.at(rva, 2))[0])
+            hint, name = image.hint_name(rva)
+            symbols.append(name)
+            hints.append(hint)
     return tuple(symbols), tuple(hints)
 
 
@@ -144,7 +147,8 @@ def read_exports(image: Image) -> ExportTable | None:
     indexes = _array(image, at_ordinals, named, "H", 2)
     names = _export_names(image, pointers)
     holes = frozenset(base + i for i, a in enumerate(addresses) if not a)
-    forwards = {base + i: image.name(a) for i, a in enumerate(addresses) if rva <= a < rva + size}
+    end = rva + size
+    forwards = {base + i: image.name(a) for i, a in enumerate(addresses) if rva <= a < end}
     return ExportTable(
         dll=text(image.name(dll)) if dll else "",
         base=base,
@@ -177,12 +181,8 @@ def _export_names(image: Image, pointers: tuple[int, ...]) -> tuple[bytes, ...]:
 
 
 def _follow_each_other(parts: list[bytes], pointers: tuple[int, ...]) -> bool:
-    at = pointers[0]
-    for part, pointer in zip(parts, pointers, strict=True):
-        if at != pointer:
-            return False
-        at += len(part) + 1
-    return True
+    ends = itertools.accumulate(map(len, parts))
+    return all(map(operator.eq, (pointers[0] + n + e for n, e in enumerate(ends, 1)), pointers[1:]))
 
 
 def _data(sections: tuple[Section, ...], addresses: tuple[int, ...], base: int) -> frozenset[int]:
