@@ -35,7 +35,7 @@ def modules_of_extension(context: ImportContext, path: str) -> str | None:
     """The dotted name whose import loads the extension at ``path`` (absolute in the view); None when none does:
     another suffix or a package is found first, or the interpreter does not know the suffix (PY-7)."""
     session = new_session(context)
-    for directory in session.search_path():
+    for directory in sorted(session.search_path(), key=len, reverse=True):
         if not path.startswith(directory + "/"):
             continue
         inner = path[len(directory) + 1 :]

@@ -34,11 +34,12 @@ from abicheck.import_effects.values import (
 )
 
 MAX_TEXT = 100_000  # characters of a computed string
+_VERSION_FIELDS = ("major", "minor", "micro", "releaselevel", "serial")  # of sys.version_info
 _BUILTINS = frozenset(dir(builtins))
 _OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
     "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv, "//": operator.floordiv,
     "%": operator.mod, "|": operator.or_, "&": operator.and_, "^": operator.xor, "<<": operator.lshift,
-    ">>": operator.rshift,
+    ">>": operator.rshift, "**": operator.pow,
 }  # fmt: skip
 _COMPARES: dict[str, Callable[[Any, Any], Any]] = {
     "==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
@@ -138,6 +139,8 @@ class Expressions(Importing, Core):
             return BoundValue(found, owner) if isinstance(found, FunctionValue) and found.kind == "class" else found
         if isinstance(owner, PathValue):
             return _path_attribute(owner, name)
+        if isinstance(owner, tuple) and name in _VERSION_FIELDS and len(owner) == len(_VERSION_FIELDS):
+            return owner[_VERSION_FIELDS.index(name)]
         if isinstance(owner, FunctionValue) and name in ("__name__", "__qualname__"):
             return owner.definition.name
         if owner is LAZY or isinstance(owner, Thunk):
@@ -231,13 +234,13 @@ class Expressions(Importing, Core):
             return left
         if op == "+" and isinstance(left, list | tuple) and isinstance(right, type(left)):
             return left + right  # type: ignore[operator]
-        if not (is_plain(left) and is_plain(right)) or op == "**" or op not in (*_OPERATIONS, "+="):
+        if not (is_plain(left) and is_plain(right)) or op not in (*_OPERATIONS, "+="):
             return UNKNOWN
         if op == "*" and not (isinstance(left, int | float) and isinstance(right, int | float)):
             size = (len(left) if isinstance(left, str | list | tuple) else 1) * (right if isinstance(right, int) else 1)
             if not isinstance(right, int) or size > MAX_TEXT:
                 return UNKNOWN
-        if op == "<<" and (not isinstance(right, int) or right > 64):
+        if op in ("<<", "**") and not (isinstance(left, int) and isinstance(right, int) and 0 <= right <= 64):
             return UNKNOWN
         try:
             return _OPERATIONS["+" if op == "+=" else op](left, right)
@@ -330,9 +333,7 @@ class Expressions(Importing, Core):
                 module.env[index] = value
             elif module:
                 module.complete = False
-        elif isinstance(owner, dict) and isinstance(index, str | int | float | tuple | None) and is_plain(index):
-            owner[index] = value
-        elif isinstance(owner, list) and isinstance(index, int) and index in range(-len(owner), len(owner)):
+        elif (isinstance(owner, dict) and isinstance(index, str | int | float | tuple | None) and is_plain(index)) or (isinstance(owner, list) and isinstance(index, int) and index in range(-len(owner), len(owner))):
             owner[index] = value
 
     def set_environ(self, frame: Frame, name: Value, value: Value) -> None:

@@ -280,9 +280,12 @@ class Importing(Core):
         if found is not None:
             return found
         names = self.names_of(module)
-        if name in names:
-            return names[name]
         dotted = f"{module.name}.{name}"
+        if name in names:
+            value = names[name]
+            if isinstance(value, ModuleValue) and value.name == dotted and self._is_doubtful(dotted):
+                self.import_module(dotted)  # only uncertain code made it an attribute
+            return value
         if (
             module.is_package
             and self._find(dotted, module) is not None
@@ -301,6 +304,10 @@ class Importing(Core):
         if module.spec.kind == "source" and self.catching and self.is_complete(module):
             raise Raised("ImportError")
         return UNKNOWN if module.spec.kind == "source" else Symbol(dotted)
+
+    def _is_doubtful(self, name: str) -> bool:
+        module = self.modules.get(name)
+        return self.sure and not self.muted and module is not None and module.state == "maybe"
 
     def _is_file(self, dotted: str, module: Module) -> bool:
         spec = self._find(dotted, module)
@@ -357,7 +364,10 @@ class Importing(Core):
         if not module.complete or (module.spec.kind != "namespace" and not self.is_complete(module)):
             frame.module.complete = False
         for name in wanted:
-            if name in names:
+            found = self.known(module.name, name)
+            if found is not None:
+                self.bind(frame, name, found)
+            elif name in names:
                 self.bind(frame, name, names[name])
             elif module.complete is False:
                 self.bind(frame, name, UNKNOWN)

@@ -206,6 +206,8 @@ def _hasattr(m: Statements, frame: Frame, args: list[Value], keywords: dict[str,
     if len(args) != 2 or not isinstance(args[1], str):
         return UNKNOWN
     owner, name = args[0], args[1]
+    if isinstance(owner, ModuleValue | Symbol) and m.target.missing(f"{owner.name}.{name}"):
+        return False
     try:
         found = m.attribute(frame, owner, name, True)
     except Raised:
