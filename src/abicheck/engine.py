@@ -4,28 +4,33 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Iterable, Mapping, Sequence
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from abicheck.errors import InputError
-from abicheck.import_effects import derive
+from abicheck.import_effects import new_session
+from abicheck.inputs import Inputs, Request, read_operands
+from abicheck.inputs.resolving import resolve
+from abicheck.inspection import inspect_files
 from abicheck.loader.process import Event, EventResult, Mapped, Process
 from abicheck.loader.units import event_of
-from abicheck.model import Finding
+from abicheck.model import Finding, Skipped
 from abicheck.overlay import View
-from abicheck.prefix import Prefix, open_prefix
-from abicheck.report import CheckOptions, HostInfo, InputInfo, Judgement, TargetInfo
+from abicheck.prefix import Distribution, Prefix, open_prefix
+from abicheck.report import CheckOptions, HostInfo, InputInfo, Judgement, RequestedBy, TargetInfo
 from abicheck.rules import all_rules
 from abicheck.rules.scene import Scene
 from abicheck.stage import Stage, choose_host, require_interpreter
 from abicheck.staging import Placed, view_after, view_before, wheel_origin
-from abicheck.wheel import Wheel, plan_install, read_wheel
+from abicheck.transaction import Transaction, plan_transaction
+from abicheck.wheel import Wheel, read_wheel
 
 SCHEMA_VERSION = "1.0"
 
 
 def make_stage(
-    prefix: Prefix, wheels: Iterable[Wheel], removed: Iterable[str] = (), *, host: str = "auto",
+    prefix: Prefix, placed: Iterable[Placed] = (), removed: Iterable[str] = (), *, host: str = "auto",
     env: Mapping[str, str] | None = None, platform: str | None = None,
 ) -> Stage:  # fmt: skip
     """Lay wheels over a prefix. Raises ``InputError`` (no Python, no platform) and ``UsageError`` (host)."""
@@ -33,10 +38,9 @@ def make_stage(
     subdir = platform or prefix.subdir
     where = choose_host(host, subdir)
     before = view_before(prefix, where)
-    placed = tuple(Placed(w, wheel_origin(w), plan_install(w, layout)) for w in wheels)
-    gone = frozenset(removed)
-    after = view_after(prefix, where, placed, gone) if placed or gone else before
-    return Stage(prefix, interpreter, layout, subdir, where, dict(env or {}), placed, gone, before, after)
+    laid, gone = tuple(placed), frozenset(removed)
+    after = view_after(prefix, where, laid, gone) if laid or gone else before
+    return Stage(prefix, interpreter, layout, subdir, where, dict(env or {}), laid, gone, before, after)
 
 
 # -- trace ---------------------------------------------------------------------
@@ -54,20 +58,24 @@ def trace(
         imports: module names whose import is derived from source.
     """
     opened = open_prefix(prefix)
+    _, layout = require_interpreter(opened)
     laid = {os.path.abspath(w): read_wheel(w) for w in (*wheels, *(f.partition("!")[0] for f in files if "!" in f))}
-    stage = make_stage(opened, laid.values(), host=host, env=env, platform=platform)
+    requests = Inputs(tuple(Request(w) for w in laid.values()))
+    transaction = plan_transaction(opened, requests, layout)
+    placed = [Placed(p.wheel, wheel_origin(p.wheel), p.targets) for p in transaction.plans]
+    stage = make_stage(opened, placed, transaction.removed, host=host, env=env, platform=platform)
     process = stage.starter(stage.after)()
     for directory in dll_directories:
         process.load(Event(_absolute(stage.after, directory), "dll-directory", label=f"--dll-directory {directory}"))
-    loaded: set[str] = set()
     for name in files:
         for event in _file_events(stage, laid, name):
             process.load(event)
+    session = new_session(stage.importer.context)
     for module in imports:
-        for effect in derive(stage.importer.context, module, loaded):
-            event = event_of(effect)
-            if event is not None:
-                process.load(event)
+        for effect in session.imports(module):
+            told = event_of(effect)
+            if told is not None:
+                process.load(told)
     return _trace_document(stage, process, bindings)
 
 
@@ -164,36 +172,92 @@ def _object_row(view: View, o: Mapped, names: Sequence[str], by_path: Mapping[st
     }
 
 
-# -- check ---------------------------------------------------------------------
+# -- check and audit -----------------------------------------------------------
 
 
-def check(operands: Sequence[str], *, prefix: str, options: CheckOptions | None = None, chosen_by: str = "prefix") -> Judgement:
+def check(operands: Sequence[str], *, prefix: str, options: CheckOptions | None = None) -> Judgement:
     """Judge wheels, before they are installed, in an environment.
 
     Args:
-        operands: wheels and folders of wheels (contract.md section 2).
+        operands: wheels, folders, globs, pip reports, lock files, ``name==version`` (contract.md section 2).
         prefix: an environment, a snapshot, or a folder of unpacked conda packages.
+
+    Raises ``AbicheckError`` when nothing can be judged.
     """
     options = options or CheckOptions()
-    opened = open_prefix(prefix)
-    wheels = [read_wheel(p) for p in _wheel_paths(operands)]
-    stage = make_stage(opened, wheels, host=options.host, env=options.env, platform=options.platform)
-    scene = Scene(stage, [p.origin for p in stage.placed])
+    options.progress.step("reading the environment", 0, 0)
+    opened = _open(prefix)
+    _, layout = require_interpreter(opened)
+    with tempfile.TemporaryDirectory(prefix="abicheck-") as folder:
+        asked = _inputs(operands, opened, options, folder)
+        transaction = plan_transaction(opened, asked, layout)
+        placed = [Placed(p.wheel, wheel_origin(p.wheel), p.targets) for p in transaction.plans]
+        stage = make_stage(opened, placed, transaction.removed, host=options.host, env=options.env,
+                           platform=options.platform)  # fmt: skip
+        scene = Scene(stage, [p.origin for p in placed], transaction)
+        findings = run_rules(scene, options)
+        inputs = tuple(_input(r) for r in asked.requests)
+        skipped = (*scene.skipped, *opened.problems, *_missing(asked))
+        return Judgement(target_info(stage), inputs, findings, tuple(sorted(set(skipped))), tuple(_notes(asked, transaction)))
+
+
+def audit(prefix: str, options: CheckOptions | None = None) -> Judgement:
+    """The same judgement for what pip has already installed there, and for the state of the prefix's files."""
+    options = options or CheckOptions()
+    opened = _open(prefix)
+    stage = make_stage(opened, host=options.host, env=options.env, platform=options.platform)
+    dists = [d for d in opened.distributions if not d.by_conda]
+    scene = Scene(stage, [d.origin for d in dists])
     findings = run_rules(scene, options)
-    inputs = tuple(
-        InputInfo("wheel", w.filename, w.display_name, w.version, w.sha256, len(w.natives), not w.natives) for w in wheels
+    inputs = tuple(_installed(d, scene) for d in dists)
+    return Judgement(target_info(stage), inputs, findings, tuple(sorted({*scene.skipped, *opened.problems})))
+
+
+def _open(prefix: str) -> Prefix:
+    opened = open_prefix(prefix)
+    # Reports hold no absolute paths: an environment is called by its folder's name.
+    opened.display = posixpath.basename(opened.display.rstrip("/")) or opened.display
+    return opened
+
+
+def _inputs(operands: Sequence[str], prefix: Prefix, options: CheckOptions, folder: str) -> Inputs:
+    """All operands as one transaction. With ``--resolve`` the prefix's own pip is asked for what is not a file."""
+    names = [o for o in operands if options.resolve and not os.path.exists(o) and not o.endswith(".whl")]
+    out = Inputs()
+    if names:
+        out += resolve(names, prefix, folder)
+    rest = [o for o in operands if o not in names]
+    if rest or options.requirements or not names:
+        out += read_operands(rest, prefix, requirements=options.requirements, find_links=options.find_links)
+    return out.distinct()
+
+
+def _input(request: Request) -> InputInfo:
+    wheel, asked = request.wheel, request.asked_by
+    by = RequestedBy(asked.file, asked.line) if asked is not None else None
+    return InputInfo(
+        "wheel", wheel.filename, wheel.display_name, wheel.version, wheel.sha256, len(wheel.natives), not wheel.natives, by
     )
-    return Judgement(target_info(stage, chosen_by), inputs, findings, scene.skipped)
 
 
-def _wheel_paths(operands: Sequence[str]) -> list[str]:
-    out: list[str] = []
-    for operand in operands:
-        if os.path.isdir(operand):
-            out += sorted(os.path.join(operand, n) for n in os.listdir(operand) if n.endswith(".whl"))
-        else:
-            out.append(operand)
-    return out
+def _installed(dist: Distribution, scene: Scene) -> InputInfo:
+    natives = scene.natives[dist.origin]
+    return InputInfo(
+        "installed", posixpath.basename(dist.path), dist.origin.name, dist.version, "", len(natives), not natives
+    )
+
+
+def _missing(asked: Inputs) -> Iterator[Skipped]:
+    for m in asked.missing:
+        where = f" ({m.asked_by.file})" if m.asked_by is not None else ""
+        yield Skipped(m.filename or f"{m.name}=={m.version}", m.reason + where, True, str(m.name))
+
+
+def _notes(asked: Inputs, transaction: Transaction) -> Iterator[str]:
+    for p in asked.passed_over:
+        yield f"{p.filename} is passed over: {p.reason}"
+    for u in transaction.unchanged:
+        yield f"{u.request.wheel.display_name} {u.request.wheel.version} is installed already; pip leaves it alone"
 
 
 def run_rules(scene: Scene, options: CheckOptions) -> tuple[Finding, ...]:
@@ -207,9 +271,16 @@ def run_rules(scene: Scene, options: CheckOptions) -> tuple[Finding, ...]:
     return tuple(out)
 
 
-def target_info(stage: Stage, chosen_by: str) -> TargetInfo:
+def target_info(stage: Stage) -> TargetInfo:
     """The environment as reports name it."""
     host = HostInfo(stage.host.facts(), f"host: {stage.host.label}")
-    return TargetInfo(
-        stage.prefix.display, stage.subdir, stage.interpreter.version, len(stage.prefix.records), chosen_by, host
-    )
+    prefix = stage.prefix
+    return TargetInfo(prefix.display, stage.subdir, stage.interpreter.version, len(prefix.records), "prefix", host)
+
+
+# -- inspect and snapshot ------------------------------------------------------
+
+
+def inspect(files: Sequence[str]) -> dict[str, Any]:
+    """Facts of wheels, libraries, conda packages and snapshots: the JSON object of contract.md section 5a."""
+    return inspect_files(files)

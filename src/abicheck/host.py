@@ -131,7 +131,9 @@ def this_machine(target: str) -> Host:
 
 
 def _this_linux(target: str) -> Host:
-    machine = {"linux-64": 62, "linux-32": 3, "linux-aarch64": 183, "linux-ppc64le": 21, "linux-s390x": 22}.get(target, 0)
+    machine = {"linux-64": 62, "linux-32": 3, "linux-aarch64": 183, "linux-ppc64le": 21, "linux-s390x": 22}.get(
+        target, 0
+    )
     version = _confstr_glibc()
     return Host(
         "auto",

@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from abicheck.errors import InputError
-from abicheck.host import NOTHING, Host, declared, this_machine
+from abicheck.host import NOTHING, Host, declared, libstdcxx_nodes, this_machine, version_key
 from abicheck.import_effects import ImportContext
+from abicheck.knowledge.host_profiles import HostProfile, profile
 from abicheck.loader import loader_for
 from abicheck.loader.process import Process
 from abicheck.loader.scenarios import Simulator
@@ -84,17 +85,38 @@ class Stage:
         )
 
 
-def choose_host(text: str, subdir: str, named: Callable[[str, str], Host | None] | None = None) -> Host:
+def choose_host(text: str, subdir: str) -> Host:
     """``--host``: auto, none, single facts, a profile's name or a host file (contract.md section 2).
 
-    Raises ``UsageError`` when it is none of these. ``named`` looks a profile or file up.
+    Raises ``UsageError`` when it is none of these.
     """
     if text == "auto":
         return this_machine(subdir)
     if text in ("none", ""):
         return NOTHING
-    host = named(text, subdir) if named is not None else None
-    return host if host is not None else declared(text, subdir)
+    known = profile(text)
+    if known is not None:
+        return _from_profile(known, subdir)
+    return declared(text, subdir)
+
+
+def _from_profile(known: HostProfile, subdir: str) -> Host:
+    """A distribution's default installation. What it does not list may be installed all the same, so nothing is missing
+    for certain; what it lists is there, with the version nodes the profile gives."""
+    provides: dict[str, frozenset[str]] = dict.fromkeys(known.libraries, frozenset())
+    if known.libstdcxx:
+        provides["libstdc++.so.6"] = libstdcxx_nodes(known.libstdcxx)
+    return Host(
+        "profile",
+        known.name,
+        subdir,
+        libc="glibc" if known.glibc else "musl" if known.musl else "",
+        glibc=version_key(known.glibc) if known.glibc else None,
+        macos=version_key(known.macos) if known.macos else None,
+        windows_build=known.windows,
+        cpu_level=known.cpu,
+        provides=provides,
+    )
 
 
 def require_interpreter(prefix: Prefix) -> tuple[Interpreter, Layout]:

@@ -195,8 +195,8 @@ class GlibcProcess:
             self._state.unique = {k: v for k, v in unique.items() if v not in gone}
             aborted = stop.failure.kind == "PROCESS_ABORT"
             return self._record(EventResult(event, "aborted" if aborted else "failed", stop.failure))
-        outcome = "unknown" if self.objects[root].elf is None else "loaded"
-        return self._record(EventResult(event, outcome, None, root))
+        known = self.objects[root].elf is not None
+        return self._record(EventResult(event, "loaded" if known else "unknown", None, root))
 
     def trace(self) -> Trace:
         path = [o.path for o in self.objects]
@@ -353,7 +353,7 @@ class GlibcProcess:
             state.names[name] = same
             state.names.setdefault(candidate.path, same)
             return self._met(requester, name, same, "file-id", "ELF-3", event, tuple(search.attempts))
-        self._refuse(candidate, requester, name, search)
+        self._refuse(candidate, requester, name, search, event)
         opened = loader == -1 and requester <= 0 and "/" in name
         how = "opened" if opened else candidate.how
         index = self._add(replace(candidate, how=how), name, requester, loader, event, tuple(search.attempts))
@@ -424,21 +424,15 @@ class GlibcProcess:
         text = f"{name}: cannot open shared object file: No such file or directory"
         return self._failure("MISSING_LIB", text, "ELF-6", requester, library=name, attempts=tuple(search.attempts))
 
-    def _refuse(self, candidate: Candidate, requester: int, name: str, search: Search) -> None:
+    def _refuse(self, candidate: Candidate, requester: int, name: str, search: Search, event: int) -> None:
         """Refusals of a file that is a proper library for this machine (ELF-17, ELF-46)."""
         elf = candidate.elf
         if elf is None:
             return
-        text, rule = "", "ELF-17"
-        if not elf.has_dynamic:
-            text = "object file has no dynamic section"
-        elif elf.pie:
-            text = "cannot dynamically load position-independent executable"
-        elif elf.etype == 2:
-            text = "cannot dynamically load executable"
-        elif elf.noopen:
-            text = "shared object cannot be dlopen()ed"
-        elif self._wants_executable_stack(elf) and self.host.glibc is not None and self.host.glibc >= (2, 41):
+        text, rule = elf.refusal, "ELF-17"
+        if event == 0 and elf.noopen and not (elf.pie or elf.etype == 2):
+            text = ""  # DF_1_NOOPEN forbids dlopen, not being needed by the program itself
+        if not text and self._wants_executable_stack(elf) and self.host.glibc is not None and self.host.glibc >= (2, 41):
             text, rule = "cannot enable executable stack as shared object requires: Invalid argument", "ELF-46"
         if text:
             raise _Stop(

@@ -209,10 +209,11 @@ def match(elf: ElfSlice, definitions: Sequence[Definition], ref: Reference) -> D
     candidate: Definition | None = None
     defaults = 0
     for d in definitions:
-        if d.is_undef_plt and ref.kind == "plt":
-            continue
+        if d.is_undef_plt and ref.kind in ("plt", "tls"):
+            continue  # thread-local relocations are of the PLT class too (elf_machine_type_class)
         if version is not None:
-            if not elf.has_versym or d.version == version or (d.version is None and not d.hidden_version):
+            unversioned = d.version is None and not d.hidden_version and not ref.version_hidden
+            if not elf.has_versym or d.version == version or unversioned:
                 return d
         elif not elf.has_versym or d.version_index < 3:
             return d

@@ -86,6 +86,16 @@ class Run:
         return self._by_real
 
 
+def loads(run: Run, real: str) -> str:
+    """What a user writes to bring a file into the process: the import that mapped it first, or the group's label."""
+    at = run.by_real.get(real)
+    if at is not None and at.event > 0:
+        label = run.trace.events[at.event].event.label
+        if label.startswith("import "):
+            return label.removeprefix("import ")
+    return run.groups[-1].label if run.groups else ""
+
+
 @dataclass(frozen=True, slots=True)
 class MovedLibrary:
     """A need that another file serves now: ``before`` and ``after`` are real paths (None: nothing served it)."""

@@ -174,10 +174,20 @@ def _names(who: Importer, below: list[str], files: set[str], root: str, prefix: 
             yield from _names(who, inside, files, root, (*prefix, folder))
 
 
-def bare_group(who: Importer, origin: Origin, paths: Sequence[str]) -> Group:
-    """The extension modules of one owner without what their imports load first: cheap, for finding who meets whom."""
-    found = extensions(who, paths)
-    return Group(origin, tuple(Unit(e.path, e.module, (own_event(e),), demanded=False) for e in found))
+def bare_group(who: Importer, origin: Origin, candidates: Sequence[str], paths: Sequence[str]) -> Group:
+    """The extension modules of one owner without what their imports load first: cheap, for finding who meets whom.
+
+    ``candidates``: those of its ``paths`` that can be extension modules."""
+    found = extensions(who, candidates)
+    units = tuple(Unit(e.path, e.module, (own_event(e),), demanded=False) for e in found)
+    return Group(origin, units, _public(top_level_names(who, paths) if units else [], units))
+
+
+def _public(names: Sequence[str], units: Iterable[Unit]) -> tuple[str, ...]:
+    """Those of the top-level names that lead to the units, the private ones only when there are no others."""
+    tops = {u.module.partition(".")[0] for u in units}
+    reached = [n for n in names if n.partition(".")[0] in tops]
+    return tuple(n for n in reached if not n.startswith("_")) or tuple(reached)
 
 
 def group_of(who: Importer, origin: Origin, paths: Sequence[str]) -> Group:
@@ -200,7 +210,4 @@ def group_of(who: Importer, origin: Origin, paths: Sequence[str]) -> Group:
             units.append(Unit(e.path, e.module, (own_event(e),)))
         else:
             units.append(unit_of(e, session.imports(e.module)))
-    tops = {u.module.partition(".")[0] for u in units} | {e.label.partition(".")[0].removeprefix("import ") for e in prelude}
-    reached = [n for n in names if n.partition(".")[0] in tops]
-    imports = tuple(n for n in reached if not n.startswith("_")) or tuple(reached)
-    return Group(origin, tuple(units), imports, tuple(prelude))
+    return Group(origin, tuple(units), _public(names, units) or tuple(names[:1]), tuple(prelude))

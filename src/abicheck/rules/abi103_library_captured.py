@@ -38,7 +38,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from abicheck.loader.scenarios import Difference, Meeting, MovedLibrary
+from abicheck.loader.scenarios import Difference, Meeting, MovedLibrary, loads
 from abicheck.model import Confidence, Fact, Finding, Orders, Severity
 from abicheck.rules import Rule
 from abicheck.rules.builds import compare, is_cxx
@@ -77,6 +77,7 @@ def _finding(
     winner, loser = ref(scene.view, after), ref(scene.view, before)
     assert winner is not None and loser is not None
     users = [base(m.requester) for m in who]
+    user, first = loads(diff.alone, who[0].requester), loads(diff.run, after)
     inner = [b for b in diff.bindings if b.before == before and b.after == after and is_cxx(b.symbol)]
     risky = bool(inner) and not upward
     conda = next((o for o in (diff.second.origin, diff.first.origin, loser.origin) if o.kind == "conda"), None)
@@ -85,11 +86,11 @@ def _finding(
         severity=Severity.WARNING if risky else Severity.NOTE,
         confidence=Confidence.MEDIUM,
         what=sentence(
-            f"{diff.second.label} will use {winner.origin.label}'s {name} instead of {loser.origin.label}'s if "
-            f"{diff.first.label} is imported first."
+            f"`{user}` will use {winner.origin.label}'s {name} instead of {loser.origin.label}'s if `{first}` is imported "
+            "first."
         ),
         why=(
-            Fact(f"serves {name} because {diff.first.label} loaded it first", winner, loader_rule=who[0].edge.rule),
+            Fact(f"serves {name} because {first} loaded it first", winner, loader_rule=who[0].edge.rule),
             Fact(f"is what {listed(users)} would get alone", loser),
             Fact(f"{len(inner)} C++ references bind to the other build now" if inner else "every symbol asked of it is there"),
         ),
@@ -100,6 +101,6 @@ def _finding(
         subject=winner,
         object=loser,
         depends_on=("import-order",),
-        assumption=f"if {diff.first.label} is imported first",
-        orders=Orders(((diff.first.label, diff.second.label),), ((diff.second.label, diff.first.label),)),
+        assumption=f"if {first} is imported first",
+        orders=Orders(((first, user),), ((user, first),)),
     )

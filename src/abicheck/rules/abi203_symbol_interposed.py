@@ -38,7 +38,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from abicheck.loader.scenarios import Difference, Meeting, MovedBinding
+from abicheck.loader.scenarios import Difference, Meeting, MovedBinding, is_standard, loads
 from abicheck.model import Confidence, Fact, Finding, Orders, Remedy, Severity
 from abicheck.rules import Rule
 from abicheck.rules.builds import compare
@@ -62,7 +62,7 @@ def check(scene: Scene) -> Iterator[Finding]:
         captured = {(m.before, m.after) for m in diff.libraries}
         groups: dict[tuple[str, str], list[MovedBinding]] = {}
         for b in diff.bindings:
-            if not b.merged and b.before and b.after and (b.before, b.after) not in captured:
+            if not b.merged and b.before and b.after and (b.before, b.after) not in captured and not is_standard(b.symbol):
                 groups.setdefault((b.before, b.after), []).append(b)
         for (before, after), moved in groups.items():
             yield from _finding(scene, meeting, diff, before, after, moved)
@@ -76,6 +76,7 @@ def _finding(
         return
     winner, loser, user = ref(scene.view, after), ref(scene.view, before), ref(scene.view, moved[0].object)
     assert winner is not None and loser is not None
+    user_import, first = loads(diff.alone, moved[0].object), loads(diff.run, after)
     stays = _stays(diff, before, {b.object for b in moved})
     mixed = twins.same_library and not twins.upward
     names = listed(b.symbol for b in moved)
@@ -89,19 +90,19 @@ def _finding(
         severity=Severity.ERROR if mixed else Severity.NOTE,
         confidence=Confidence.MEDIUM,
         what=sentence(
-            f"{len(moved)} references of {diff.second.label} will bind to {winner.origin.label}'s {base(after)} instead of "
-            f"{base(before)} if {diff.first.label} is imported first."
+            f"{len(moved)} references of `{user_import}` will bind to {winner.origin.label}'s {base(after)} instead of "
+            f"{base(before)} if `{first}` is imported first."
         ),
         why=(
             Fact(f"refers to {names}", user, moved[0].symbol, moved[0].version),
-            Fact(f"defines them and is searched first once {diff.first.label} is loaded", winner, moved[0].symbol,
+            Fact(f"defines them and is searched first once {first} is loaded", winner, moved[0].symbol,
                  loader_rule=moved[0].rule or "ELF-21"),
             Fact("defines them too, and serves when it is alone", loser),
             Fact(last, loader_rule="CL-5" if mixed else None),
         ),
         remedies=(
             use_conda_build(scene.prefix.display, conda_name(scene, meeting.a.origin.name)),
-            Remedy(f"or keep {diff.first.label} and {diff.second.label} in separate processes"),
+            Remedy(f"or keep {first} and {user_import} in separate processes"),
         ),
         key=f"{base(before)} {moved[0].symbol}",
         wheel=meeting.a.origin,
@@ -109,8 +110,8 @@ def _finding(
         subject=user,
         object=winner,
         depends_on=("import-order",),
-        assumption=f"if {diff.first.label} is imported first",
-        orders=Orders(((diff.first.label, diff.second.label),), ((diff.second.label, diff.first.label),)),
+        assumption=f"if {first} is imported first",
+        orders=Orders(((first, user_import),), ((user_import, first),)),
     )  # fmt: skip
 
 

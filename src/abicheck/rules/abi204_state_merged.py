@@ -39,7 +39,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from abicheck.loader.scenarios import Difference, Meeting, MovedBinding
+from abicheck.knowledge.library_names import stem
+from abicheck.loader.scenarios import Difference, Meeting, MovedBinding, is_standard, loads
 from abicheck.model import Confidence, Fact, Finding, Orders, Remedy, Severity
 from abicheck.rules import Rule
 from abicheck.rules.builds import compare
@@ -74,45 +75,50 @@ def check(scene: Scene) -> Iterator[Finding]:
                 groups.setdefault((b.before, b.after), []).append(b)
         for (before, after), moved in groups.items():
             if not compare(scene, before, after).same_content:
-                yield _finding(scene, meeting, diff, before, after, moved)
+                yield from _finding(scene, meeting, diff, before, after, moved)
 
 
 def _finding(
     scene: Scene, meeting: Meeting, diff: Difference, before: str, after: str, moved: list[MovedBinding]
-) -> Finding:
+) -> Iterator[Finding]:
     pairs = {b.symbol: (definition(scene, before, b.symbol), definition(scene, after, b.symbol)) for b in moved}
     clash = sorted(s for s, (a, b) in pairs.items() if a and b and a.size != b.size and a.size and b.size)
     mutable = sorted(s for s, (a, b) in pairs.items() if (a and a.writable) or (b and b.writable))
-    twins = compare(scene, before, after)
-    if clash:
+    # A guard says that the object is made at run time: one build's constructor, the other build's methods.
+    guarded = [s for s in mutable if s.startswith("_ZGV") and not is_standard(s)]
+    runtime = bool(mutable) and _is_cxx_runtime(scene, before) and _is_cxx_runtime(scene, after)
+    if clash or runtime:
         severity = Severity.ERROR
-    elif mutable and twins.same_library:
+    elif guarded:
         severity = Severity.WARNING
-    else:
+    elif mutable:
         severity = Severity.NOTE
-    first = (clash or mutable or sorted(pairs))[0]
+    else:
+        return  # constants of one size: whichever copy serves, nothing changes
+    user, brings = loads(diff.alone, before), loads(diff.run, after)
+    first = (clash or guarded or mutable)[0]
     own, other = pairs[first]
     winner, loser = ref(scene.view, after), ref(scene.view, before)
     assert winner is not None and loser is not None
     layout = f" of {other.size} bytes" if other and other.size else ""
     expected = f" of {own.size} bytes" if own and own.size else ""
-    return Finding(
+    yield Finding(
         rule=RULE.id,
         severity=severity,
         confidence=Confidence.MEDIUM,
         what=sentence(
-            f"{diff.second.label} will share {len(pairs)} static object{'s' if len(pairs) > 1 else ''} with "
-            f"{winner.origin.label} ({base(after)}) if {diff.first.label} is imported first."
+            f"`{user}` will share {len(pairs)} static object{'s' if len(pairs) > 1 else ''} with {winner.origin.label} "
+            f"({base(after)}) if `{brings}` is imported first."
         ),
         why=(
             Fact(f"defines {first}{expected} for itself", loser, first),
             Fact(f"defines it{layout} and is loaded first, so its object serves both", winner, first,
                  loader_rule=moved[0].rule or "ELF-30"),
-            Fact(f"merged: {listed(clash or mutable or sorted(pairs))}"),
+            Fact(f"merged: {listed(clash or guarded or mutable)}"),
         ),
         remedies=(
             use_conda_build(scene.prefix.display, conda_name(scene, meeting.a.origin.name)),
-            Remedy(f"or keep {diff.first.label} and {diff.second.label} in separate processes"),
+            Remedy(f"or keep {brings} and {user} in separate processes"),
         ),
         key=f"{base(before)} {first}",
         wheel=meeting.a.origin,
@@ -120,9 +126,15 @@ def _finding(
         subject=loser,
         object=winner,
         depends_on=("import-order",),
-        assumption=f"if {diff.first.label} is imported first",
-        orders=Orders(((diff.first.label, diff.second.label),), ((diff.second.label, diff.first.label),)),
+        assumption=f"if {brings} is imported first",
+        orders=Orders(((brings, user),), ((user, brings),)),
     )  # fmt: skip
+
+
+def _is_cxx_runtime(scene: Scene, path: str) -> bool:
+    """Whether a file is a copy of the C++ standard library: it defines the library's own locale facets."""
+    binary, _ = scene.read(path)
+    return binary is not None and stem(base(path)).name == "libstdc++"
 
 
 def definition(scene: Scene, path: str, symbol: str) -> Size | None:

@@ -49,7 +49,7 @@ def _same_content(scene: Scene, a: str, b: str) -> bool:
     one, two = _slice(scene, a), _slice(scene, b)
     ids = [getattr(s, "build_id", None) for s in (one, two)]
     if ids[0] and ids[1]:
-        return ids[0] == ids[1]
+        return bool(ids[0] == ids[1])
     if left.entry.size != right.entry.size or left.entry.source is None or right.entry.source is None:
         return False
     return _equal_bytes(scene, a, b)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from packaging.utils import canonicalize_name
 
+from abicheck.knowledge import project_names
 from abicheck.rules.scene import Scene
 
 
@@ -14,4 +15,5 @@ def conda_name(scene: Scene, project: str) -> str:
     dist = scene.prefix.distribution(wanted)
     if dist is not None and dist.owner is not None:
         return dist.owner.name
-    return wanted
+    pair = project_names.conda_name(wanted)
+    return pair.conda if pair is not None else wanted

@@ -213,7 +213,9 @@ class Scene:
         """Everybody else's extension modules (conda packages, installed distributions), without what their imports load
         first: for finding out whom a subject can meet."""
         mine = set(self.subject_origins)
-        groups = (bare_group(self.importer, o, self._candidates(o)) for o in sorted(self._owned) if o not in mine)
+        groups = (
+            bare_group(self.importer, o, self._candidates(o), self.files_of(o)) for o in sorted(self._owned) if o not in mine
+        )
         return tuple(g for g in groups if g.units)
 
     @functools.cache  # noqa: B019 - a scene lives as long as the process that judges it
@@ -335,7 +337,7 @@ class Scene:
     def _group_before(self, group: Group) -> Group:
         paths = [p for p in self.files_of(group.origin) if self.before.lookup(p).status in ("file", "unknown")]
         if not group.prelude:
-            return bare_group(self.stage.importer_before, group.origin, paths)
+            return bare_group(self.stage.importer_before, group.origin, paths, paths)
         return group_of(self.stage.importer_before, group.origin, paths)
 
     def _culprit(self, result: EventResult) -> Origin:
