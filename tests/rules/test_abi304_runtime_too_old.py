@@ -15,7 +15,8 @@ from abicheck.model import Confidence, Finding, Severity
 from abicheck.prefix import open_prefix
 from abicheck.rules import abi304_runtime_too_old as rule
 from abicheck.rules.scene import Scene
-from abicheck.wheel import read_wheel
+from abicheck.staging import Placed, wheel_origin
+from abicheck.wheel import plan_install, read_wheel
 
 MUTEX, PLAIN, CONSTRUCTED = ("_Mtx_lock", "_Mtx_unlock"), ("_Xlength",), ("_Mtx_init_in_situ", "_Mtx_lock")
 EXPORTS = sorted({*MUTEX, *PLAIN, *CONSTRUCTED})
@@ -50,7 +51,10 @@ def judged(maker: Maker, **files: bytes) -> list[Finding]:
     """Findings for a wheel that brings the package ``grid`` with these files."""
     content = {"grid/__init__.py": b"from . import _ext\n"} | {f"grid/{n}": d for n, d in files.items()}
     wheel = make_wheel(maker.root.parent / "w", "grid", "1.0", content, tag="cp312-cp312-win_amd64")
-    stage = make_stage(open_prefix(str(maker.root)), [read_wheel(str(wheel))], host="none")
+    prefix, opened = open_prefix(str(maker.root)), read_wheel(str(wheel))
+    assert prefix.layout is not None
+    placed = Placed(opened, wheel_origin(opened), plan_install(opened, prefix.layout))
+    stage = make_stage(prefix, [placed], host="none")
     return list(rule.check(Scene(stage, [p.origin for p in stage.placed])))
 
 
