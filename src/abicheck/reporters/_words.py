@@ -122,6 +122,11 @@ def sentence(text: str) -> str:
     return text if text.endswith((".", "!", "?")) else text + "."
 
 
+def tells_assumption(f: Finding) -> bool:
+    """Whether the assumption needs a line of its own: the sentence says no "if"."""
+    return bool(f.assumption) and f.assumption not in f.what and re.search(r"\bif\b", f.what) is None
+
+
 def order_phrases(orders: Orders) -> list[tuple[str, str]]:
     """(``fails`` or ``works``, the order in words) for each order, at most :data:`CAP` of a kind."""
     out = []

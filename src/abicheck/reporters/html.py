@@ -120,7 +120,7 @@ def _card(j: Judged, options: RenderOptions) -> Json:
         "fails": j.fails,
         "depends": [_DEPENDS[d] for d in sorted(f.depends_on)],
         "what": w.sentence(f.what),
-        "assumption": w.sentence(f.assumption) if f.assumption else "",
+        "assumption": w.sentence(f.assumption) if w.tells_assumption(f) else "",
         "remark": w.clean(j.remark),
         "sides": [_side(f, "subject"), _side(f, "object")] if f.subject or f.object else [],
         "rules": sorted({fact.loader_rule for fact in f.why if fact.loader_rule}),

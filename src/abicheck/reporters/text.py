@@ -73,7 +73,7 @@ def finding_lines(j: Judged, options: RenderOptions, who: str) -> list[Line]:
         rest += " · in the baseline" if j.baseline == "unchanged" else " · hidden"
     out: list[Line] = [[(word, _STYLES[f.severity]), (f" {j.rule.id} {j.rule.name}", "bold"), (rest, "dim")]]
     out += [[("  " + line, "")] for line in _wrap(w.sentence(f.what), options, 2)]
-    if f.assumption and f.assumption not in f.what and ", if " not in f.what:
+    if w.tells_assumption(f):
         out += [[("  " + line, "dim")] for line in _wrap(f"assumed: {w.sentence(f.assumption)}", options, 2)]
     if j.remark:
         out.append([("  " + w.clean(j.remark), "yellow")])
