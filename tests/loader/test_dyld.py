@@ -714,6 +714,7 @@ class TestProcess:
         assert result.outcome == "aborted" and result.failure is not None
         assert (result.failure.kind, result.failure.rule, result.failure.provider) == ("PROCESS_ABORT", "MAC-21", lib)
         assert "PyThreadState_Get: no current thread" in result.failure.message
+        assert result.root is not None and len(world.mapped("libpython3.12.dylib")) == 1  # mapped, then it dies
         assert world.load(EXT2).outcome == "aborted"
         assert World({EXT: user}).failure(EXT)[0] == "MISSING_LIB"
 

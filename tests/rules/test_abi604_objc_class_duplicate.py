@@ -14,7 +14,8 @@ from abicheck.model import Confidence, Finding, Severity
 from abicheck.prefix import open_prefix
 from abicheck.rules import abi604_objc_class_duplicate as rule
 from abicheck.rules.scene import Scene
-from abicheck.wheel import read_wheel
+from abicheck.staging import Placed, wheel_origin
+from abicheck.wheel import plan_install, read_wheel
 
 SITE = "lib/python3.12/site-packages"
 SUFFIX = ".cpython-312-darwin.so"
@@ -50,7 +51,10 @@ def judged(maker: Maker, library: bytes, **more: bytes) -> list[Finding]:
     files = {"game/__init__.py": b"from . import _ext\n", "game/.dylibs/libSDL2.dylib": library}
     files[f"game/_ext{SUFFIX}"] = extension("@loader_path/.dylibs/libSDL2.dylib")
     wheel = make_wheel(maker.root.parent / "w", "game", "2.0", {**files, **more}, tag="cp312-cp312-macosx_11_0_arm64")
-    stage = make_stage(open_prefix(str(maker.root)), [read_wheel(str(wheel))], host="none")
+    prefix, opened = open_prefix(str(maker.root)), read_wheel(str(wheel))
+    assert prefix.layout is not None
+    placed = Placed(opened, wheel_origin(opened), plan_install(opened, prefix.layout))
+    stage = make_stage(prefix, [placed], host="none")
     return list(rule.check(Scene(stage, [p.origin for p in stage.placed])))
 
 

@@ -70,8 +70,10 @@ class DyldProcess:
         except Stop as stop:
             self._mapper.state = before
             self.unkept |= frozenset(range(mapped, len(self.images)))
-            aborted = stop.failure.kind == "PROCESS_ABORT"
-            return self._record(EventResult(event, "aborted" if aborted else "failed", stop.failure))
+            return self._record(EventResult(event, "failed", stop.failure))
+        fatal = self._second_python(event, root)
+        if fatal is not None:  # what was mapped stays: the process dies after the load, when the module initialises
+            return self._record(EventResult(event, "aborted", fatal, root))
         outcome: Outcome = "unknown" if self.images[root].slice is None and not self.images[root].cached else "loaded"
         return self._record(EventResult(event, outcome, None, root))
 
@@ -198,7 +200,6 @@ class DyldProcess:
         except Stop as stop:
             raise Stop(_prefixed(stop.failure, before)) from None
         self._bind(self._mapper.state.loaded[count:], before)
-        self._second_python(event, root)
         return root
 
     def _caller(self, event: Event) -> int:
@@ -255,25 +256,19 @@ class DyldProcess:
                 raise Stop(self._mapper.not_bound(image, bound, before))
             self.bound_to[index] = bound
 
-    def _second_python(self, event: Event, root: int) -> None:
+    def _second_python(self, event: Event, root: int) -> Failure | None:
         """MAC-21: a module whose C-API is bound to a libpython, while the interpreter is in the program, calls into an
         interpreter that nobody initialised as soon as it is imported."""
         s, program = self.images[root].slice, self.images[0].slice
         if event.kind != "import" or s is None or program is None or root not in self.bound_to:
-            return
+            return None
         for b, at in zip(s.binds, self.bound_to[root], strict=True):
             if at > 0 and b.name.startswith("_Py") and b.ordinal > 0 and b.name in program.exported:
                 provider = self._mapper.path(at)
-                text = f"{NO_THREAD} ({b.name} of {root_name(self.images[root].path)} is bound to {provider})"
-                raise Stop(
-                    self._mapper.failure(
-                        "PROCESS_ABORT", text, "MAC-21", root, provider, s.library(b.ordinal) or "", b.name
-                    )
-                )
-
-
-def root_name(path: str) -> str:
-    return posixpath.basename(path)
+                text = f"{NO_THREAD} ({b.name} of {posixpath.basename(self.images[root].path)} is bound to {provider})"
+                library = s.library(b.ordinal) or ""
+                return self._mapper.failure("PROCESS_ABORT", text, "MAC-21", root, provider, library, b.name)
+        return None
 
 
 def _prefixed(failure: Failure, before: str) -> Failure:
