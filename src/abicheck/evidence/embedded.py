@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
+from abicheck.binary.recall import recall
 from abicheck.binary.source import ByteSource
 from abicheck.evidence.scan import Around, Pattern, scan
 from abicheck.knowledge.runtimes import Member, families, member
@@ -35,6 +36,10 @@ def embedded(source: ByteSource, only: str | None = None) -> tuple[Embedded, ...
 
     ``only`` looks for one family, which is faster. Raises ``OSError``.
     """
+    return recall(source, f"embedded:{only or ''}", lambda: _embedded(source, only), tuple[Embedded, ...])
+
+
+def _embedded(source: ByteSource, only: str | None) -> tuple[Embedded, ...]:
     hits = scan(source, _proofs(only))
     proofs: dict[tuple[str, str], str] = {}
     for name, texts in hits.items():
@@ -52,5 +57,11 @@ def banner_version(source: ByteSource, runtime: Member) -> str:
     """The version a runtime's own banner gives in this file, '' when there is none. Raises ``OSError``."""
     if runtime.banner is None:
         return ""
+    question = f"banner:{runtime.family}/{runtime.name}"
+    return recall(source, question, lambda: _banner_version(source, runtime), str)
+
+
+def _banner_version(source: ByteSource, runtime: Member) -> str:
+    assert runtime.banner is not None
     texts = scan(source, {"banner": Around(runtime.anchor, runtime.banner)}, limit=8).get("banner", ())
     return texts[0].decode("ascii", "replace") if texts else ""

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from abicheck.binary.recall import recall
 from abicheck.binary.source import ByteSource
 from abicheck.evidence.code import loads, number_near, text_near
 from abicheck.evidence.image import MAX_IMAGE, Image, images
@@ -51,6 +52,10 @@ class Shared:
 
 def shared(source: ByteSource) -> Shared:
     """What one extension shares. Raises ``OSError``. Sizes are read from x86-64 code only and stay empty for others."""
+    return recall(source, "shared", lambda: _shared(source), Shared)
+
+
+def _shared(source: ByteSource) -> Shared:
     hits = scan(source, _PATTERNS)
     sizes: tuple[TypeSize, ...] = ()
     if "size" in hits and source.size <= MAX_IMAGE:

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from abicheck.binary.recall import recall
 from abicheck.binary.source import ByteSource
 from abicheck.evidence.code import loads, number_near
 from abicheck.evidence.image import MAX_IMAGE, Image, images
@@ -47,6 +48,10 @@ class NumpyApi:
 
 def numpy_api(source: ByteSource) -> NumpyApi | None:
     """What a file demands of NumPy, or None when it has no ``import_array`` in it. Raises ``OSError``."""
+    return recall(source, "numpy-api", lambda: _numpy_api(source), NumpyApi | None)
+
+
+def _numpy_api(source: ByteSource) -> NumpyApi | None:
     hits = scan(source, {"abi": _ABI, "new": _NEW_MODULE, "old": _OLD_MODULE, "level": _LEVEL})
     if "abi" not in hits or not ("new" in hits or "old" in hits):
         return None

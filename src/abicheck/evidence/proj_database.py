@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import NamedTuple
 
+from abicheck.binary.recall import recall
 from abicheck.binary.source import ByteSource
 
 MAX_DATABASE = 64 << 20
@@ -21,6 +22,10 @@ class ProjLayout(NamedTuple):
 
 def proj_layout(source: ByteSource) -> ProjLayout | None:
     """The layout of a database, None when the bytes are no such database. Raises ``OSError``."""
+    return recall(source, "proj-layout", lambda: _proj_layout(source), ProjLayout | None)
+
+
+def _proj_layout(source: ByteSource) -> ProjLayout | None:
     if source.size > MAX_DATABASE or source.pread(0, 16) != b"SQLite format 3\0":
         return None
     connection = sqlite3.connect(":memory:")

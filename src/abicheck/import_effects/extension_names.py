@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 
+from abicheck.binary.recall import recall
 from abicheck.binary.source import ByteSource
 from abicheck.import_effects.string_tables import table_strings
 
@@ -26,8 +27,13 @@ _CAPSULE = re.compile(r"_?C?_?\w*API\w*\Z")  # the attribute of a C-API capsule:
 def names_in(source: ByteSource, bare: frozenset[str]) -> tuple[str, ...]:
     """Dotted names in a file, and those names of ``bare`` that stand there, each once, about in file order.
 
-    Raises ``OSError``. ``bare`` limits what counts as a name without a dot: any word of the code could be one.
+    Raises ``OSError``. ``bare`` limits what counts as a name without a dot: any word of the code could be one. (From a
+    snapshot: those of the environment as it was, which all stand in the list then.)
     """
+    return recall(source, "c-names", lambda: _names_in(source, bare), tuple[str, ...])
+
+
+def _names_in(source: ByteSource, bare: frozenset[str]) -> tuple[str, ...]:
     out: dict[str, None] = {}
     wanted = {n.encode() for n in bare}
     at, end, carry = 0, min(source.size, MAX_SCAN), b"\0"

@@ -9,6 +9,9 @@ from abicheck.prefix.naming import find_named_prefix
 from abicheck.prefix.opening import is_environment, open_prefix
 from abicheck.prefix.reading import Prefix
 from abicheck.prefix.records import CondaRecord, PathInfo
+from abicheck.prefix.snapshot import SnapshotPrefix, open_snapshot
+from abicheck.prefix.snapshot_file import is_snapshot
+from abicheck.prefix.snapshotting import Written, write_snapshot
 
 __all__ = [
     "ActivationScript",
@@ -22,13 +25,18 @@ __all__ = [
     "PathInfo",
     "Prefix",
     "Resolved",
+    "SnapshotPrefix",
     "State",
+    "Written",
     "both_claim",
     "find_damage",
     "find_named_prefix",
     "import_names",
     "is_environment",
     "is_partial_copy",
+    "is_snapshot",
     "list_folder",
     "open_prefix",
+    "open_snapshot",
+    "write_snapshot",
 ]

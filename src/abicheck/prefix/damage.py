@@ -6,12 +6,12 @@ change text files of their own after linking (caches, compiled Python), so the r
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from abicheck.binary.recall import digest
 from abicheck.prefix.distributions import Distribution
 from abicheck.prefix.files import Node, resolve
 from abicheck.prefix.records import CondaRecord, PathInfo
@@ -70,10 +70,10 @@ def _judge(prefix: Prefix, path: str, owners: tuple[CondaRecord, ...]) -> Damage
     if node is None or node.kind != "file":
         return None
     known = [(o, info) for o, info in infos if info.expected]
-    digest, size = content_hash(node)
-    if not known or digest is None:
+    content, size = content_hash(node)
+    if not known or content is None:
         return None
-    hits = [info.expected == digest for _, info in known]
+    hits = [info.expected == content for _, info in known]
     if all(hits):
         return None
     recorded = known[0][1].size
@@ -124,17 +124,13 @@ def content_hash(node: Node) -> tuple[str | None, int]:
     assert node.source is not None
     try:
         source = node.source()
-        head = source.pread(0, 512)
-        pointer = _POINTER.match(head)
-        if pointer:
-            return pointer[1].decode(), -1
-        digest, at = hashlib.sha256(), 0
-        while chunk := source.pread(at, 1 << 20):
-            digest.update(chunk)
-            at += len(chunk)
+        if node.size <= 1024:
+            pointer = _POINTER.match(source.pread(0, 512))
+            if pointer:
+                return pointer[1].decode(), -1
+        return digest(source), node.size
     except OSError:
         return None, -1
-    return digest.hexdigest(), at
 
 
 def both_claim(prefix: Prefix) -> Iterator[tuple[str, tuple[Distribution, ...]]]:

@@ -32,6 +32,10 @@ class Node:
     source: Callable[[], ByteSource] | None = None
 
 
+class NotKept(OSError):
+    """A file that is there, and whose content (or this part of it) a snapshot does not hold."""
+
+
 class Files(Protocol):
     """What the prefix reader asks of a medium.
 
@@ -205,7 +209,10 @@ def content_state(files: Files, path: str) -> State:
         return "empty"
     if at.node.size > 1024:
         return "present"
-    data = read_bytes(files, path)
-    if data is None:
+    try:
+        head = at.node.source().pread(0, len(_POINTER))
+    except NotKept:
+        return "present"  # pointers are kept
+    except OSError:
         return "unreadable"
-    return "pointer" if data.startswith(_POINTER) else "present"
+    return "pointer" if head == _POINTER else "present"

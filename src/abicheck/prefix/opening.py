@@ -15,6 +15,8 @@ from abicheck.prefix.files import LIMIT, DiskFiles, MappedFiles, Node, read_byte
 from abicheck.prefix.interpreter import find_interpreter
 from abicheck.prefix.reading import Place, Prefix, placer
 from abicheck.prefix.records import CondaRecord, PathInfo, make_record, package_paths, parse_head, parse_record
+from abicheck.prefix.snapshot import open_snapshot
+from abicheck.prefix.snapshot_file import is_snapshot
 
 PACKAGES_ROOT = "/prefix"  # where unpacked packages and snapshots pretend to be installed
 
@@ -24,6 +26,8 @@ def open_prefix(path: str) -> Prefix:
     full = os.path.abspath(os.path.expanduser(path))
     root = full.replace(os.sep, "/").rstrip("/") or "/"
     if os.path.isfile(full):
+        if is_snapshot(full):
+            return open_snapshot(full)
         raise InputError(
             "not-a-prefix",
             f"{path} is a file, and not a snapshot of an environment.",
