@@ -354,6 +354,8 @@ class View:
     def relative(self, path: str) -> str:
         """Prefix-relative and normal for paths in the prefix, normal and absolute otherwise."""
         norm = posixpath.normpath(path)
+        if norm == self.root:
+            return "."
         return norm[len(self.root) + 1 :] if norm.startswith(self.root + "/") else norm
 
     def origin(self, real: str) -> Origin:

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 
 from abicheck.errors import InputError
 from abicheck.host import NOTHING, Host, declared, libstdcxx_nodes, this_machine, version_key
-from abicheck.import_effects import ImportContext
+from abicheck.import_effects import ImportContext, startup_effects
 from abicheck.knowledge.host_profiles import HostProfile, profile
 from abicheck.loader import loader_for
 from abicheck.loader.process import Process
 from abicheck.loader.scenarios import Simulator
-from abicheck.loader.units import Importer, importer
+from abicheck.loader.units import Importer, events_of, importer
 from abicheck.overlay import View
 from abicheck.prefix import Interpreter, Layout, Prefix
 from abicheck.staging import Placed
@@ -50,18 +50,32 @@ class Stage:
             subdir=self.subdir, env=self.env, memory=self._memory.get(key), binds=binds,
         )  # fmt: skip
 
+    def _interpreter_in(self, view: View, who: Importer, *, binds: bool = True) -> Callable[[], Process]:
+        """How to start the interpreter and let it read its ``.pth`` files, as it does before any import."""
+        start = self.starter(view, binds=binds)
+
+        def begin() -> Process:
+            process = start()
+            for event in events_of(startup_effects(who.context)):
+                process.load(event)
+            return process
+
+        return begin
+
     @functools.cached_property
     def simulator(self) -> Simulator:
-        return Simulator(self.starter(self.after))
+        return Simulator(self._interpreter_in(self.after, self.importer))
 
     @functools.cached_property
     def simulator_before(self) -> Simulator:
-        return self.simulator if self.before is self.after else Simulator(self.starter(self.before))
+        if self.before is self.after:
+            return self.simulator
+        return Simulator(self._interpreter_in(self.before, self.importer_before))
 
     @functools.cached_property
     def scout(self) -> Simulator:
         """Processes that map and do not bind: who reaches which file, at a fraction of the cost."""
-        return Simulator(self.starter(self.after, binds=False))
+        return Simulator(self._interpreter_in(self.after, self.importer, binds=False))
 
     @functools.cached_property
     def importer(self) -> Importer:

@@ -77,6 +77,8 @@ class Importing(Core):
             return
         module.state = "done" if self.sure else "maybe"
         module.complete = kind == "namespace"
+        if kind == "namespace":
+            module.env["__path__"] = list(module.spec.locations or ())
         if kind == "extension":
             self.load_extension(module)
         elif kind == "bytecode":
@@ -103,7 +105,8 @@ class Importing(Core):
         """Importable modules that an extension's bytes name, in the order they stand there."""
         package = name.rpartition(".")[0]
         siblings = self._siblings(package)
-        bare = siblings | self._top_level()
+        # The standard library's own extensions import little, and nothing from site-packages.
+        bare = siblings | (frozenset() if path.startswith(self.context.dynload + "/") else self._top_level())
         key = (self.identity(path), hash(bare))
         names = self.context.memory.names
         if key not in names:

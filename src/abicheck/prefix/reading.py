@@ -148,15 +148,18 @@ class Prefix:
 
     @functools.cached_property
     def recorded_paths(self) -> tuple[str, ...]:
-        """Libraries and programs that records list and that are not there: a partial copy of an environment. Their
-        content is unknown, not absent. Files of a package whose distribution pip has replaced are really gone."""
+        """Libraries and programs that records (pip's too) list and that are not there: a partial copy of an environment.
+        Their content is unknown, not absent. Files of a package whose distribution pip has replaced are really gone."""
         out: list[str] = []
         for record in self.records:
             natives = [p for p in record.files if _NATIVE.search(p)]
             if natives and self.is_hollowed(record):
                 natives = [p for p in natives if "/site-packages/" not in p]
             out += [p for p in natives if not self._listed(p)]
-        return tuple(out)
+        for dist in self.distributions:
+            if not dist.by_conda:
+                out += [p for p in dist.files if _NATIVE.search(p) and not self._listed(p)]
+        return tuple(dict.fromkeys(out))
 
     def _listed(self, path: str) -> bool:
         folder, name = posixpath.split(path)

@@ -78,11 +78,13 @@ def _finding(
     assert winner is not None and loser is not None
     user_import, first = loads(diff.alone, moved[0].object), loads(diff.run, after)
     stays = _stays(diff, before, {b.object for b in moved})
-    mixed = twins.same_library and not twins.upward
+    inner = any(b.object == before for b in moved)
+    mixed = twins.same_library and not (twins.upward or twins.same_version) and bool(stays or inner)
     names = listed(b.symbol for b in moved)
     last = (
-        f"{stays} other references still bind to {base(before)}: functions of one build work on data of the other"
-        if mixed and stays
+        f"the rest still uses {base(before)}" + (f" ({stays} references of the same files)" if stays else "")
+        + ": functions of one build work on data of the other"
+        if mixed
         else "the definition is used by whoever was loaded first, and serves all"
     )
     yield Finding(

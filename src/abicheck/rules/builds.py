@@ -6,20 +6,26 @@ import re
 from dataclasses import dataclass
 
 from abicheck.binary.facts import Slice
+from abicheck.binary.recall import digest
 from abicheck.knowledge.library_names import stem
 from abicheck.rules.scene import Scene
 from abicheck.rules.wording import base
 
 # Run-time libraries whose newer builds serve older users by contract: versioned nodes, never removed (ELF-36, CL-3).
-_UPWARD = re.compile(r"lib(stdc\+\+|gcc_s|gomp|gfortran|quadmath|atomic|z|c\+\+|c\+\+abi|unwind)[.-]")
+_UPWARD = re.compile(
+    r"lib(stdc\+\+|gcc_s|gomp|gfortran|quadmath|atomic|z|c\+\+|c\+\+abi|unwind)[.-]"
+    r"|(?i:msvcp|vcruntime|concrt|vccorlib|ucrtbase)[0-9_]*[.-]"
+)
 _MANGLED = re.compile(r"_Z|\?")
 
 
 @dataclass(frozen=True, slots=True)
 class Twins:
-    """Two files compared. ``same_library``: one name once mangling is undone; ``same_content``: nothing can differ."""
+    """Two files compared. ``same_library``: one name once mangling is undone; ``same_version``: both say the same full
+    version; ``same_content``: nothing can differ; ``upward``: newer builds serve older users by contract."""
 
     same_library: bool
+    same_version: bool
     same_content: bool
     upward: bool
 
@@ -27,7 +33,24 @@ class Twins:
 def compare(scene: Scene, a: str, b: str) -> Twins:
     """Compare two real paths by name, identity and content (build id, then size and tables)."""
     left, right = _name(scene, a), _name(scene, b)
-    return Twins(stem(left)[0] == stem(right)[0], _same_content(scene, a, b), bool(_UPWARD.match(left)))
+    versions = _version(scene, a), _version(scene, b)
+    return Twins(
+        stem(left).name == stem(right).name,
+        bool(versions[0]) and versions[0] == versions[1],
+        _same_content(scene, a, b),
+        bool(_UPWARD.match(left)),
+    )
+
+
+def _version(scene: Scene, path: str) -> str:
+    """The fullest version a file gives of itself: dylib current version, version resource, or its file name's numbers."""
+    part = _slice(scene, path)
+    for name in ("current_version", "file_version"):
+        value = getattr(part, name, None)
+        if value:
+            return str(value)
+    version = stem(base(path)).version
+    return version if "." in version else ""
 
 
 def _slice(scene: Scene, path: str) -> Slice | None:
@@ -56,13 +79,7 @@ def _same_content(scene: Scene, a: str, b: str) -> bool:
 
 
 def _equal_bytes(scene: Scene, a: str, b: str) -> bool:
-    one, two = scene.view.open(scene.view.lookup(a)), scene.view.open(scene.view.lookup(b))
-    at, step = 0, 1 << 20
-    while at < one.size:
-        if one.pread(at, step) != two.pread(at, step):
-            return False
-        at += step
-    return True
+    return digest(scene.view.open(scene.view.lookup(a))) == digest(scene.view.open(scene.view.lookup(b)))
 
 
 def is_cxx(symbol: str) -> bool:
