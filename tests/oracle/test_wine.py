@@ -57,7 +57,7 @@ def prefix(work: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def with_wheels(prefix: Path, work: Path, wheels: Wheels) -> Path:
-    stamp, wanted = prefix.parent / "wheels.stamp", fingerprint(WHEELS)
+    stamp, wanted = prefix / ".wheels", fingerprint(WHEELS)  # in the prefix, so that it goes with it
     with locked(work, "wine"):
         if not is_current(stamp, wanted):
             for wheel in wheels(*WHEELS, options=WINDOWS):

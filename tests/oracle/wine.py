@@ -15,6 +15,7 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -106,6 +107,7 @@ def build_prefix(work: Path) -> Path:
     prefix, stamp, wanted = home / "env", home / "env.stamp", fingerprint("wine", EMBED, Path(__file__).read_text())
     with locked(work, "wine"):
         if not is_current(stamp, wanted):
+            shutil.rmtree(prefix, ignore_errors=True)
             _unpack_python(home, prefix)
             _write_records(prefix)
             _set_windows_10(prefix)
