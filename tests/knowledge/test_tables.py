@@ -55,8 +55,12 @@ def test_numpy_levels() -> None:
 
 
 def test_numpy_sizes() -> None:
-    assert [numpy_abi.ndarray_size(v) for v in ((1, 19), (1, 21), (1, 22), (2, 2))] == [80, 88, 96, 96]
-    assert numpy_abi.first_with_ndarray_size(96) == "1.22"
+    releases = ((1, 19), (1, 21), (1, 22), (2, 2))
+    assert [numpy_abi.object_size("ndarray", v) for v in releases] == [80, 88, 96, 96]
+    assert [numpy_abi.object_size("dtype", v) for v in releases] == [96, 96, 96, 88]
+    assert numpy_abi.first_with_size("ndarray", 96) == "1.22"
+    assert numpy_abi.first_with_size("dtype", 96) is None  # it shrank: only older releases do
+    assert numpy_abi.object_size("flatiter", (1, 26)) is None
     assert numpy_abi.release("2.0.0rc1") == (2, 0) and numpy_abi.release("x") is None
 
 

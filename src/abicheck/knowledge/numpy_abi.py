@@ -49,17 +49,22 @@ def first_with_level(level: int) -> str | None:
     return None
 
 
-def ndarray_size(numpy: Release) -> int | None:
-    """Bytes of a ``numpy.ndarray`` object of this release on 64-bit machines."""
-    return _at(_table()["ndarray"], numpy)
+def object_size(type_name: str, numpy: Release) -> int | None:
+    """Bytes of an object of ``numpy.ndarray`` or ``numpy.dtype`` of this release on 64-bit machines; None for
+    others."""
+    rows = _table()["sizes"].get(type_name)
+    return _at(rows, numpy) if rows is not None else None
 
 
-def first_with_ndarray_size(size: int) -> str | None:
-    """The first release whose ``numpy.ndarray`` has at least ``size`` bytes."""
-    for version, bytes_ in _table()["ndarray"]:
-        if bytes_ >= size:
-            return str(version)
-    return None
+def sized_types() -> tuple[str, ...]:
+    """Types whose sizes the table has."""
+    return tuple(_table()["sizes"])
+
+
+def first_with_size(type_name: str, size: int) -> str | None:
+    """The first release whose object of that type has at least ``size`` bytes, if the newest still has."""
+    rows = _table()["sizes"][type_name]
+    return next((str(v) for v, b in rows if b >= size), None) if rows[-1][1] >= size else None
 
 
 def _at(rows: list[list[Any]], numpy: Release) -> int | None:

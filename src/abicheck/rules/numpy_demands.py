@@ -47,35 +47,36 @@ def judge(api: NumpyApi | None, sizes: Shared, numpy: Release) -> Refusal | None
     is only judged by what can no longer change: the ABI of its major version.
     """
     size = _size(sizes, numpy)
-    if size is not None:
-        return size
-    if api is None:
-        return None
-    if api.era == 1 and numpy >= (2, 0):
+    if api is not None and api.era == 1 and numpy >= (2, 0):
         return Refusal(
             "era",
             "for NumPy 1.x (ABI 0x1000009)",
             "has ABI 0x2000000",
             "",
-            "A module that was compiled using NumPy 1.x cannot be run in NumPy 2 ... "
+            size.message
+            if size is not None
+            else "A module that was compiled using NumPy 1.x cannot be run in NumPy 2 ... "
             "ImportError: numpy.core.multiarray failed to import",
         )
+    if size is not None or api is None:
+        return size
     return _level(api, numpy)
 
 
 def _size(sizes: Shared, numpy: Release) -> Refusal | None:
-    have = numpy_abi.ndarray_size(numpy)
-    want = max((s.size for s in sizes.sizes if (s.module, s.name) == ("numpy", "ndarray")), default=0)
-    if have is None or want <= have or not numpy_abi.known(numpy):
-        return None
-    return Refusal(
-        "size",
-        f"for a numpy.ndarray of {want} bytes",
-        f"has one of {have}",
-        numpy_abi.first_with_ndarray_size(want) or "",
-        "ValueError: numpy.ndarray size changed, may indicate binary incompatibility. "
-        f"Expected {want} from C header, got {have} from PyObject",
-    )
+    for name in sorted(numpy_abi.sized_types()):
+        have = numpy_abi.object_size(name, numpy)
+        want = max((s.size for s in sizes.sizes if (s.module, s.name) == ("numpy", name)), default=0)
+        if have is not None and want > have and numpy_abi.known(numpy):
+            return Refusal(
+                "size",
+                f"for a numpy.{name} of {want} bytes",
+                f"has one of {have}",
+                numpy_abi.first_with_size(name, want) or "",
+                f"ValueError: numpy.{name} size changed, may indicate binary incompatibility. "
+                f"Expected {want} from C header, got {have} from PyObject",
+            )
+    return None
 
 
 def _level(api: NumpyApi, numpy: Release) -> Refusal | None:
