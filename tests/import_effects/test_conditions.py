@@ -114,7 +114,8 @@ def test_raise_under_an_unknown_condition_is_taken_not_to_happen() -> None:
 
 
 def test_raise_that_is_caught_makes_the_rest_of_the_try_possible() -> None:
-    source = "try:\n    if input():\n        raise ImportError\n    import _a\nexcept ImportError:\n    import _b\nimport _yes"
+    body = "try:\n    if input():\n        raise ImportError\n    import _a\n"
+    source = body + "except ImportError:\n    import _b\nimport _yes"
     assert run(source) == (["_yes"], ["_a", "_b"])
 
 
@@ -132,7 +133,16 @@ def test_functions_run_only_when_called() -> None:
 
 
 def test_calls_are_followed_through_modules_methods_and_decorators() -> None:
-    helper = "class Loader:\n    def __init__(self, name):\n        self.name = name\n    def go(self):\n        __import__(self.name)\ndef deco(f):\n    import _b\n    return f\n"
+    helper = """
+        class Loader:
+            def __init__(self, name):
+                self.name = name
+            def go(self):
+                __import__(self.name)
+        def deco(f):
+            import _b
+            return f
+    """
     files = {
         **FILES,
         "helper.py": helper,

@@ -171,7 +171,8 @@ def test_delvewheel_adds_its_directory() -> None:
         """""" # start delvewheel patch
         def _delvewheel_patch_1_11_2():
             import os
-            if os.path.isdir(libs_dir := os.path.abspath(os.path.join(os.path.dirname(__file__), os.pardir, 'pkg.libs'))):
+            here = os.path.dirname(__file__)
+            if os.path.isdir(libs_dir := os.path.abspath(os.path.join(here, os.pardir, 'pkg.libs'))):
                 os.add_dll_directory(libs_dir)
 
         _delvewheel_patch_1_11_2()
@@ -191,7 +192,7 @@ def test_delvewheel_before_python_310_loads_in_order() -> None:
         def _delvewheel_init_patch_0_0_24():
             import ctypes, os, platform, sys
             libs_dir = os.path.abspath(os.path.join(os.path.dirname(__file__), os.pardir, 'pkg.libs'))
-            is_conda_cpython = platform.python_implementation() == 'CPython' and (hasattr(ctypes.pythonapi, 'Anaconda_GetVersion') or 'packaged by conda-forge' in sys.version)
+            is_conda = platform.python_implementation() == 'CPython' and hasattr(ctypes.pythonapi, 'Anaconda_GetVersion')
             if sys.version_info[:2] >= (3, 20):
                 os.add_dll_directory(libs_dir)
             else:
@@ -203,7 +204,7 @@ def test_delvewheel_before_python_310_loads_in_order() -> None:
                     for lib in load_order:
                         lib_path = os.path.join(os.path.join(libs_dir, lib))
                         if os.path.isfile(lib_path) and not kernel32.LoadLibraryExW(lib_path, None, 0x00000008):
-                            raise OSError('Error loading {}; {}'.format(lib, ctypes.FormatError(ctypes.get_last_error())))
+                            raise OSError('Error loading {}; {}'.format(lib, ctypes.FormatError()))
         _delvewheel_init_patch_0_0_24()
     """
     files = {

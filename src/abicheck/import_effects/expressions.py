@@ -333,7 +333,10 @@ class Expressions(Importing, Core):
                 module.env[index] = value
             elif module:
                 module.complete = False
-        elif (isinstance(owner, dict) and isinstance(index, str | int | float | tuple | None) and is_plain(index)) or (isinstance(owner, list) and isinstance(index, int) and index in range(-len(owner), len(owner))):
+        elif isinstance(owner, dict):
+            if isinstance(index, str | int | float | tuple | None) and is_plain(index):
+                owner[index] = value
+        elif isinstance(owner, list) and isinstance(index, int) and index in range(-len(owner), len(owner)):
             owner[index] = value
 
     def set_environ(self, frame: Frame, name: Value, value: Value) -> None:

@@ -1,7 +1,7 @@
 """The strings of a Cython module whose table is one packed text: zlib (3.1 on) or Cython's own LZSS (3.3 on).
 
 Beside the text stands an array of the strings' lengths, four bytes each, in the order of the text.
-Source: Cython's ``Cython/Compiler/Code.py`` (generate_pystring_constants), ``Cython/Utility/StringTools.c``, ``LZSS.py``.
+Source: Cython's ``Cython/Compiler/Code.py`` (generate_pystring_constants), ``Utility/StringTools.c`` and ``LZSS.py``.
 """
 
 from __future__ import annotations

@@ -51,6 +51,7 @@ class Target:
             "sys.flags.optimize": 0,
             "sys.flags.no_site": 0,
             "sys.flags.ignore_environment": 0,
+            "sys.warnoptions": (),
             "sys.dont_write_bytecode": False,
             "os.name": "nt" if system == "win" else "posix",
             "os.sep": "/",
