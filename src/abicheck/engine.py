@@ -6,8 +6,10 @@ import os
 import posixpath
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from abicheck.admission import Refusal, refusal
 from abicheck.errors import InputError
 from abicheck.import_effects import new_session
 from abicheck.inputs import Inputs, Request, read_operands
@@ -17,7 +19,7 @@ from abicheck.loader.process import Event, EventResult, Mapped, Process
 from abicheck.loader.units import event_of
 from abicheck.model import Finding, Skipped
 from abicheck.overlay import View
-from abicheck.prefix import Distribution, Prefix, open_prefix
+from abicheck.prefix import Distribution, Interpreter, Prefix, open_prefix
 from abicheck.report import CheckOptions, HostInfo, InputInfo, Judgement, RequestedBy, TargetInfo
 from abicheck.rules import all_rules
 from abicheck.rules.scene import Scene
@@ -187,18 +189,28 @@ def check(operands: Sequence[str], *, prefix: str, options: CheckOptions | None 
     options = options or CheckOptions()
     options.progress.step("reading the environment", 0, 0)
     opened = _open(prefix)
-    _, layout = require_interpreter(opened)
+    interpreter, layout = require_interpreter(opened)
     with tempfile.TemporaryDirectory(prefix="abicheck-") as folder:
         asked = _inputs(operands, opened, options, folder)
-        transaction = plan_transaction(opened, asked, layout)
+        refused = _refused(asked, interpreter, options.platform or opened.subdir, options.host)
+        out = {r.wheel for r in refused}
+        admitted = replace(asked, requests=tuple(r for r in asked.requests if r.wheel not in out))
+        transaction = plan_transaction(opened, admitted, layout)
         placed = [Placed(p.wheel, wheel_origin(p.wheel), p.targets) for p in transaction.plans]
         stage = make_stage(opened, placed, transaction.removed, host=options.host, env=options.env,
                            platform=options.platform)  # fmt: skip
-        scene = Scene(stage, [p.origin for p in placed], transaction)
+        scene = Scene(stage, [p.origin for p in placed], transaction, refused)
         findings = run_rules(scene, options)
         inputs = tuple(_input(r) for r in asked.requests)
         skipped = (*scene.skipped, *opened.problems, *_missing(asked))
         return Judgement(target_info(stage), inputs, findings, tuple(sorted(set(skipped))), tuple(_notes(asked, transaction)))
+
+
+def _refused(asked: Inputs, interpreter: Interpreter, subdir: str, host: str) -> list[Refusal]:
+    """Wheels that pip does not let in: they are reported (ABI001) and have no part in the rest."""
+    where = choose_host(host, subdir)
+    found = (refusal(r.wheel, interpreter, subdir, where) for r in asked.requests)
+    return [r for r in found if r is not None]
 
 
 def audit(prefix: str, options: CheckOptions | None = None) -> Judgement:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from abicheck.admission import Refusal
 from abicheck.binary.facts import Binary
 from abicheck.errors import BinaryError
 from abicheck.host import Host
@@ -84,12 +85,16 @@ class Scene:
         stage: prefix, host and views.
         subjects: whose risk is judged: the wheels of the transaction, or what pip installed (audit).
         transaction: what pip will do besides writing files (replace, fetch); None for an audit.
+        refused: wheels that pip does not let in; they are no subjects.
     """
 
-    def __init__(self, stage: Stage, subjects: Iterable[Origin], transaction: Any = None) -> None:
+    def __init__(
+        self, stage: Stage, subjects: Iterable[Origin], transaction: Any = None, refused: Iterable[Refusal] = ()
+    ) -> None:
         self.stage = stage
         self.subject_origins = tuple(subjects)
         self.transaction = transaction
+        self.refused = tuple(refused)
         self._unique: dict[str, Mapping[str, UniqueSymbol]] = {}
 
     # -- the ground ----------------------------------------------------------
