@@ -43,6 +43,7 @@ from abicheck.evidence.embedded import banner_version
 from abicheck.evidence.extensions import Shared, shared
 from abicheck.evidence.scan import scan
 from abicheck.knowledge.extension_abi import Exchange, ObjectSize, exchanges, object_sizes
+from abicheck.knowledge.library_names import stem
 from abicheck.knowledge.runtimes import member, recognise
 from abicheck.loader.scenarios import Group
 from abicheck.model import Confidence, Fact, Finding, Origin, Remedy, Severity
@@ -145,15 +146,13 @@ def _size_finding(
         if outcome == "import-error"
         else f"{group.label} will import with a warning and crash when it is used"
     )
+    compiled = f"compiled for a {row.module}.{row.type} of {expected} bytes"
     wanted = f'"{row.distribution}>={first}"' if first else row.distribution
     return Finding(
         rule=RULE.id,
         severity=Severity.ERROR,
         confidence=Confidence.HIGH if outcome == "import-error" else Confidence.MEDIUM,
-        what=sentence(
-            f"{end}: it was compiled for a {row.module}.{row.type} of {expected} bytes, and {have.origin.label} has one of "
-            f"{actual}."
-        ),
+        what=sentence(f"{end}: it was {compiled}, and {have.origin.label} has one of {actual}."),
         why=(
             Fact(
                 f"compiled for {row.module}.{row.type} of {expected} bytes; also {listed(base(h[0]) for h in hits)}",
@@ -195,13 +194,13 @@ def _exchange(scene: Scene, row: Exchange) -> Iterator[Finding]:
     wheel = sorted(touched)[0]
     text = [".".join(map(str, v)) for v in (ours, theirs)]
     end = "fail" if checks else "work on objects of another build"
+    start = f"`import {row.consumer}` will {end}: it has {row.family} {text[0]}"
+    what = f"{start}, and {row.provider}, whose objects it takes, has {text[1]}."
     yield Finding(
         rule=RULE.id,
         severity=Severity.ERROR if checks else Severity.WARNING,
         confidence=Confidence.HIGH if checks else Confidence.MEDIUM,
-        what=sentence(
-            f"`import {row.consumer}` will {end}: it has {row.family} {text[0]}, and {row.provider}, whose objects it takes, has {text[1]}."
-        ),
+        what=sentence(what),
         why=(
             Fact(f"works with {row.family} {text[0]}", ref(scene.view, taker), loader_rule="PY-17"),
             Fact(f"makes its objects with {row.family} {text[1]}", ref(scene.view, giver)),
@@ -244,6 +243,10 @@ def library_version(scene: Scene, path: str, family: str) -> tuple[int, ...]:
         text = banner_version(scene.view.open(found), member(family, family))
         if text:
             return numbers(text)
+        # A linker may have merged the banner's text into another; libtool puts the release into the file's name.
+        in_name = numbers(stem(candidate).version)
+        if candidate != path and len(in_name) == 3:
+            return in_name
     return ()
 
 

@@ -1,0 +1,122 @@
+"""ABI601: variables that lead one side's library to the other side's data (corpus incidents A6, P07, N10, N11)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.evidence.test_proj_database import database
+from tests.prefix.making import Maker
+from tests.rules.made_osx import SUFFIX, conda_extension, environment, extension, judged, library, wheel
+
+from abicheck.model import Confidence, Finding, Severity
+from abicheck.rules import abi601_data_directory_shadowed as rule
+
+SCRIPT = b"""#!/bin/sh
+if [ -d "${CONDA_PREFIX}/share/proj" ]; then
+  export PROJ_DATA="${CONDA_PREFIX}/share/proj"
+fi
+"""
+
+
+def layout(minor: int | None) -> bytes:
+    if minor is None:
+        return database({"EPSG.VERSION": "v9.8"})
+    return database({"DATABASE.LAYOUT.VERSION.MAJOR": "1", "DATABASE.LAYOUT.VERSION.MINOR": str(minor)})
+
+
+@pytest.fixture
+def maker(tmp_path: Path) -> Maker:
+    return environment(tmp_path / "env")
+
+
+def conda_proj(maker: Maker, data: dict[str, bytes], script: bytes = SCRIPT) -> None:
+    files = {
+        "lib/libproj.25.dylib": library("@rpath/libproj.25.dylib"),
+        "etc/conda/activate.d/proj4-activate.sh": script,
+    }
+    maker.record("proj", "9.1.1", {**files, **data})
+
+
+def proj_wheel(maker: Maker, database: bytes | None, code: bytes = b"") -> Path:
+    files = {
+        f"geo/_ext{SUFFIX}": extension("_ext", "@loader_path/.dylibs/libproj.25.dylib"),
+        "geo/.dylibs/libproj.25.dylib": library("/DLC/geo/.dylibs/libproj.25.dylib", seed=7),
+    }
+    if database is not None:
+        files["geo/proj_dir/share/proj/proj.db"] = database
+    return wheel(maker.root.parent, "geo", files, code=code)
+
+
+def one(findings: list[Finding]) -> Finding:
+    assert len(findings) == 1, [f.what for f in findings]
+    return findings[0]
+
+
+def test_an_older_database_is_refused(maker: Maker) -> None:
+    conda_proj(maker, {"share/proj/proj.db": layout(2)})
+    f = one(judged(rule, maker, proj_wheel(maker, layout(4))))
+    assert (f.severity, f.confidence) == (Severity.ERROR, Confidence.MEDIUM)
+    assert "PROJ_DATA" in f.what and "share/proj" in f.what and f.depends_on == ("environment",)
+    assert f.conda_package is not None and f.conda_package.name == "proj"
+    texts = [w.text for w in f.why]
+    assert any("layout 1.4" in t for t in texts) and any("layout 1.2" in t for t in texts)
+    assert any(t.startswith("line 3 sets PROJ_DATA=") for t in texts)
+    assert any(r.command == "unset PROJ_DATA" for r in f.remedies)
+
+
+@pytest.mark.parametrize(("theirs", "own"), [(2, 2), (4, 2)])
+def test_a_database_that_fits_is_a_note(maker: Maker, theirs: int, own: int) -> None:
+    conda_proj(maker, {"share/proj/proj.db": layout(theirs)})
+    assert one(judged(rule, maker, proj_wheel(maker, layout(own)))).severity is Severity.NOTE
+
+
+def test_a_folder_of_an_older_proj_without_any_database(maker: Maker) -> None:
+    """pyproj4/pyproj#368: the environment's PROJ 5 has text files, the wheel's PROJ 6 wants a database."""
+    conda_proj(maker, {"share/proj/epsg": b"# text"})
+    f = one(judged(rule, maker, proj_wheel(maker, layout(None))))
+    assert f.severity is Severity.ERROR and any("has no proj.db" in w.text for w in f.why)
+
+
+def test_databases_without_numbers_are_not_called_different(maker: Maker) -> None:
+    conda_proj(maker, {"share/proj/proj.db": layout(None)})
+    assert one(judged(rule, maker, proj_wheel(maker, layout(None)))).severity is Severity.NOTE
+
+
+def test_a_wheel_without_the_library_is_silence(maker: Maker) -> None:
+    conda_proj(maker, {"share/proj/proj.db": layout(2)})
+    made = wheel(maker.root.parent, "other", {f"other/_ext{SUFFIX}": extension("_ext")})
+    assert judged(rule, maker, made) == []
+
+
+def test_no_script_no_finding(maker: Maker) -> None:
+    maker.record("proj", "9.1.1", {"lib/libproj.25.dylib": library("@rpath/libproj.25.dylib")})
+    assert judged(rule, maker, proj_wheel(maker, layout(4))) == []
+
+
+def test_a_variable_the_user_set_for_the_environment(maker: Maker) -> None:
+    maker.record("proj", "9.1.1", {"share/proj/proj.db": layout(2)})
+    state = f'{{"env_vars": {{"PROJ_LIB": "{maker.root}/share/proj"}}}}'
+    (maker.root / "conda-meta" / "state").write_text(state)
+    assert one(judged(rule, maker, proj_wheel(maker, layout(4)))).severity is Severity.ERROR
+
+
+def test_a_wheel_that_sets_the_variable_on_import(maker: Maker) -> None:
+    conda_proj(maker, {"share/proj/proj.db": layout(4)}, script=b"")
+    conda_extension(maker, "pyproj", "@rpath/libproj.25.dylib")
+    here = b"os.path.dirname(os.path.abspath(__file__))"
+    code = b"import os\nos.environ['PROJ_LIB'] = os.path.join(" + here + b", 'proj_dir', 'share', 'proj')\n"
+    f = one(judged(rule, maker, proj_wheel(maker, layout(2), code)))
+    assert f.severity is Severity.ERROR and "`import geo` sets PROJ_LIB" in f.what
+    assert f.subject is not None and f.subject.path == "lib/libproj.25.dylib"
+
+
+def test_certificates_are_a_note(maker: Maker) -> None:
+    maker.record(
+        "ca-certificates", "1", {"etc/conda/activate.d/ssl.sh": b"export SSL_CERT_FILE=$CONDA_PREFIX/ssl/cacert.pem\n"}
+    )
+    files = {
+        f"net/_ext{SUFFIX}": extension("_ext", "@loader_path/.dylibs/libcrypto.3.dylib"),
+        "net/.dylibs/libcrypto.3.dylib": library("/DLC/net/.dylibs/libcrypto.3.dylib"),
+    }
+    assert one(judged(rule, maker, wheel(maker.root.parent, "net", files))).severity is Severity.NOTE
