@@ -10,7 +10,7 @@ library that one of them interposes, or the global scope. What then differs from
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -232,13 +232,14 @@ class Reach:
 
     ``names``: every name asked for or answered to -> real path. ``own``: real paths it brought. ``interposed``:
     libraries whose references an object outside their dependencies serves. ``opens_globally``: something of it enters
-    the global scope.
+    the global scope. ``flat``: symbols of its own files that flat look-up bound to its own files (MAC-16).
     """
 
     names: dict[str, str]
     own: frozenset[str]
     interposed: frozenset[str]
     opens_globally: bool
+    flat: frozenset[str] = frozenset()
 
 
 def reach(run: Run, base: Run) -> Reach:
@@ -249,13 +250,27 @@ def reach(run: Run, base: Run) -> Reach:
     for o in objects:
         if o.kept:
             for n in o.names:
-                names.setdefault(n, o.real)
+                if not n.startswith(_PRIVATE):
+                    names.setdefault(n, o.real)
     for e in run.trace.edges:
-        if e.provider is not None and objects[e.requester].kept:
+        if e.provider is not None and objects[e.requester].kept and not e.name.startswith(_PRIVATE):
             names.setdefault(e.name, objects[e.provider].real)
     own = frozenset(run.by_real) - started
     opens = any(r.event.flags_global and r.outcome == "loaded" for r in run.trace.events)
-    return Reach(names, own, interposed(run), opens)
+    return Reach(names, own, interposed(run), opens, _flat(run, own))
+
+
+# Requests that mean a place, not a name: nothing loaded before can serve them (MAC-4).
+_PRIVATE = ("@loader_path/", "@executable_path/")
+
+
+def _flat(run: Run, own: frozenset[str]) -> frozenset[str]:
+    """Symbols that flat look-up found in the group's own files: whoever exports them first would serve instead."""
+    objects, out = run.trace.objects, set()
+    for index, rows in run.trace.bindings.items():
+        if objects[index].kept and objects[index].real in own:
+            out |= {b.symbol for b in rows if b.rule == "MAC-16" and b.provider is not None and objects[b.provider].real in own}
+    return frozenset(out)
 
 
 def interposed(run: Run) -> frozenset[str]:
@@ -285,7 +300,8 @@ _STANDARD = re.compile(r"_Z(T[ISV]|GV|Z|)(N[VKO]*)?(St|S[abdios]|N?9__gnu_cxx|N?
 
 def is_standard(symbol: str) -> bool:
     """Whether a symbol is of the C++ standard library: an inline function or constant that every build repeats."""
-    return bool(_STANDARD.match(symbol))
+    # Mach-O names carry one more underscore in front.
+    return bool(_STANDARD.match(symbol[1:] if symbol.startswith("__Z") else symbol))
 
 
 def _closure(index: int, needs: dict[int, set[int]]) -> set[int]:
@@ -307,19 +323,31 @@ class UniqueSymbol:
 
 
 def contested(
-    mine: Reach, other: Reach, unique: Callable[[str], Mapping[str, UniqueSymbol]]
+    mine: Reach,
+    other: Reach,
+    unique: Callable[[str], Mapping[str, UniqueSymbol]],
+    exported: Callable[[str], Container[str]],
 ) -> tuple[str, ...]:
     """The capture keys two groups share, sorted; empty when neither order can change anything that matters.
 
     ``unique`` gives the unique symbols that a file defines (ELF-30): shared constants of one size change nothing.
+    ``exported`` gives what a file offers to flat look-ups (MAC-16).
     """
     keys = {n for n in mine.names.keys() & other.names.keys() if mine.names[n] != other.names[n]}
     keys |= {f"interposed {r}" for r in mine.interposed & other.own}
     if mine.opens_globally or other.opens_globally:
         keys.add("the global scope")
+    keys |= {f"flat {s}" for s in _served(mine.flat, other.own - mine.own, exported)}
+    keys |= {f"flat {s}" for s in _served(other.flat, mine.own - other.own, exported)}
     a, b = _owners(mine.own - other.own, unique), _owners(other.own - mine.own, unique)
     keys |= {f"unique {s}" for s in a.keys() & b.keys() if a[s].writable or b[s].writable or a[s].size != b[s].size}
     return tuple(sorted(keys))
+
+
+def _served(symbols: frozenset[str], files: Iterable[str], exported: Callable[[str], Container[str]]) -> set[str]:
+    if not symbols:
+        return set()
+    return {s for f in files for names in (exported(f),) for s in symbols if s in names}
 
 
 def _owners(files: Iterable[str], unique: Callable[[str], Mapping[str, UniqueSymbol]]) -> dict[str, UniqueSymbol]:

@@ -71,12 +71,12 @@ def _passed_over(scene: Scene, group: Group) -> Iterator[Finding]:
     for native in scene.natives[group.origin]:
         for name in (base(native.path), native.binary.slices[0].identity if native.binary else None):
             if name:
-                shipped.setdefault(name, native.path)
+                shipped.setdefault(_name(scene, name), native.path)
     run = scene.run_of(group)
     objects = run.trace.objects
     seen: set[tuple[str, str]] = set()
     for edge in run.trace.edges:
-        own = shipped.get(edge.name)
+        own = shipped.get(_name(scene, edge.name))
         if edge.provider is None or own is None or not objects[edge.requester].kept:
             continue
         requester, provider = objects[edge.requester], objects[edge.provider]
@@ -89,6 +89,11 @@ def _passed_over(scene: Scene, group: Group) -> Iterator[Finding]:
         yield _finding(scene, group, edge, requester, provider, real)
 
 
+def _name(scene: Scene, name: str) -> str:
+    """Windows compares names without case (WIN-1)."""
+    return name.lower() if scene.system == "win" else name
+
+
 def _finding(scene: Scene, group: Group, edge: Edge, requester: Mapped, provider: Mapped, own: str) -> Finding:
     twins = compare(scene, own, provider.real)
     asked, served, shipped = (ref(scene.view, p) for p in (requester.real, provider.real, own))
@@ -98,7 +103,8 @@ def _finding(scene: Scene, group: Group, edge: Edge, requester: Mapped, provider
     return Finding(
         rule=RULE.id,
         severity=Severity.NOTE if harmless else Severity.WARNING,
-        confidence=Confidence.HIGH if served.origin.kind == "conda" else Confidence.MEDIUM,
+        # Where the order of directories is not documented the result is a model's (WIN-5).
+        confidence=Confidence.HIGH if conda and edge.rule != "WIN-5" else Confidence.MEDIUM,
         what=sentence(
             f"{group.label} will use {served.origin.label}'s {edge.name}, not the copy that its wheel ships."
         ),

@@ -89,7 +89,7 @@ def _finding(
     )
     yield Finding(
         rule=RULE.id,
-        severity=Severity.ERROR if mixed else Severity.NOTE,
+        severity=_severity(mixed, moved[0].rule),
         confidence=Confidence.MEDIUM,
         what=sentence(
             f"{len(moved)} references of `{user_import}` will bind to {winner.origin.label}'s {base(after)} instead of "
@@ -115,6 +115,13 @@ def _finding(
         assumption=f"if {first} is imported first",
         orders=Orders(((first, user_import),), ((user_import, first),)),
     )  # fmt: skip
+
+
+def _severity(mixed: bool, rule: str) -> Severity:
+    """Two-level names keep most references of a macOS image where they belong: only the flat ones stray (MAC-15)."""
+    if not mixed:
+        return Severity.NOTE
+    return Severity.WARNING if rule.startswith("MAC") else Severity.ERROR
 
 
 def _stays(diff: Difference, provider: str, users: set[str]) -> int:

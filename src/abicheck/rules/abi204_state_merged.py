@@ -85,7 +85,7 @@ def _finding(
     clash = sorted(s for s, (a, b) in pairs.items() if a and b and a.size != b.size and a.size and b.size)
     mutable = sorted(s for s, (a, b) in pairs.items() if (a and a.writable) or (b and b.writable))
     # A guard says that the object is made at run time: one build's constructor, the other build's methods.
-    guarded = [s for s in mutable if s.startswith("_ZGV") and not is_standard(s)]
+    guarded = [s for s in mutable if s.lstrip("_").startswith("ZGV") and not is_standard(s)]
     runtime = bool(mutable) and _is_cxx_runtime(scene, before) and _is_cxx_runtime(scene, after)
     if clash or runtime:
         severity = Severity.ERROR
@@ -107,7 +107,7 @@ def _finding(
         severity=severity,
         confidence=Confidence.MEDIUM,
         what=sentence(
-            f"`{user}` will share {len(pairs)} static object{'s' if len(pairs) > 1 else ''} with {winner.origin.label} "
+            f"`{user}` will share {len(mutable or clash)} static objects with {winner.origin.label} "
             f"({base(after)}) if `{brings}` is imported first."
         ),
         why=(
@@ -139,8 +139,13 @@ def _is_cxx_runtime(scene: Scene, path: str) -> bool:
 
 def definition(scene: Scene, path: str, symbol: str) -> Size | None:
     """Size and writability of a symbol's definition in a file; None when the format does not tell."""
-    binary, _ = scene.read(path)
-    if binary is None or binary.format != "elf":
+    part = scene.slice(path)
+    if part is None:
         return None
-    found = binary.slices[0].exported.get(symbol.encode("utf-8", "surrogateescape"), ())  # type: ignore[attr-defined]
+    if part.format == "macho":
+        state = part.coalesced.get(symbol)  # type: ignore[attr-defined]
+        return Size(0, state) if state is not None else None
+    if part.format != "elf":
+        return None
+    found = part.exported.get(symbol.encode("utf-8", "surrogateescape"), ())  # type: ignore[attr-defined]
     return Size(found[0].size, bool(found[0].writable)) if found else None

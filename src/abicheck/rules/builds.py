@@ -45,17 +45,18 @@ def compare(scene: Scene, a: str, b: str) -> Twins:
 def _version(scene: Scene, path: str) -> str:
     """The fullest version a file gives of itself: dylib current version, version resource, or its file name's numbers."""
     part = _slice(scene, path)
-    for name in ("current_version", "file_version"):
-        value = getattr(part, name, None)
-        if value:
-            return str(value)
+    if part is not None and part.format == "macho":
+        current = part.versions[1]  # type: ignore[attr-defined]
+        if current:
+            return f"{current >> 16}.{current >> 8 & 255}.{current & 255}"
+    if part is not None and part.format == "pe" and part.file_version:  # type: ignore[attr-defined]
+        return ".".join(map(str, part.file_version))  # type: ignore[attr-defined]
     version = stem(base(path)).version
     return version if "." in version else ""
 
 
 def _slice(scene: Scene, path: str) -> Slice | None:
-    binary, _ = scene.read(path)
-    return binary.slices[0] if binary is not None else None
+    return scene.slice(path)
 
 
 def _name(scene: Scene, path: str) -> str:

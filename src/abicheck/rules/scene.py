@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import functools
 import posixpath
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from abicheck.admission import Refusal
-from abicheck.binary.facts import Binary
+from abicheck.binary.facts import Binary, Slice
 from abicheck.errors import BinaryError
 from abicheck.host import Host
+from abicheck.loader.dyld_search import LOADABLE
 from abicheck.loader.process import EventResult, Failure
 from abicheck.loader.scenarios import (
     Difference,
@@ -190,11 +191,19 @@ class Scene:
                 continue
             yield Native(path, self.view.ref(path), binary, problem, module_of(self.importer, path))
 
+    def slice(self, path: str) -> Slice | None:
+        """Facts of a file as a process of this platform would map it (MAC-12 for files with several slices)."""
+        binary, _ = self.read(path)
+        if binary is None:
+            return None
+        wanted = LOADABLE.get({"osx-64": "x86_64", "osx-arm64": "arm64"}.get(self.subdir, ""), ())
+        return next((s for a in wanted for s in binary.slices if s.arch == a), binary.slices[0])
+
     def read(self, path: str) -> tuple[Binary | None, str | None]:
         """Facts of a file, or why there are none."""
         found = self.view.lookup(path)
         if found.status == "unknown":
-            return None, "is listed by conda's records but is not here"
+            return None, "is listed in the environment's records but is not here"
         if found.status != "file":
             return None, None
         try:
@@ -204,7 +213,7 @@ class Scene:
 
     def view_text(self, message: str) -> str:
         """A loader's message without this machine's paths: the prefix is written ``$PREFIX``."""
-        return message.replace(self.view.root, "$PREFIX")
+        return " ".join(message.replace(self.view.root, "$PREFIX").split())
 
     # -- groups --------------------------------------------------------------
 
@@ -400,13 +409,16 @@ class Scene:
                 continue
             here = self._reach(mine)
             for other in self.subjects[n + 1 :]:
-                keys = contested(here, self._reach(other), self.unique_symbols) if other.units else ()
+                keys = self._keys(here, self._reach(other)) if other.units else ()
                 if keys:
                     yield mine, other, keys
             for bare in self.bystanders:
-                keys = contested(here, self._scouted(bare), self.unique_symbols)
+                keys = self._keys(here, self._scouted(bare))
                 if keys:
                     yield mine, self.full(bare), keys
+
+    def _keys(self, mine: Reach, other: Reach) -> tuple[str, ...]:
+        return contested(mine, other, self.unique_symbols, self.exported_names)
 
     @functools.cache  # noqa: B019 - a scene lives as long as the process that judges it
     def _reach(self, group: Group) -> Reach:
@@ -441,16 +453,24 @@ class Scene:
         return self._unique[real]
 
     def _read_unique(self, real: str) -> Mapping[str, UniqueSymbol]:
-        binary, _ = self.read(real)
-        if binary is None or binary.format != "elf" or "unique" not in binary.slices[0].flags:
+        part = self.slice(real)
+        if part is None:
             return {}
-        exported = binary.slices[0].exported  # type: ignore[attr-defined]
+        if part.format == "macho":
+            return {n: UniqueSymbol(0, state) for n, state in part.coalesced.items()}  # type: ignore[attr-defined]
+        if part.format != "elf" or "unique" not in part.flags:
+            return {}
         return {
             name.decode("utf-8", "replace"): UniqueSymbol(d.size, bool(d.writable))
-            for name, definitions in exported.items()
+            for name, definitions in part.exported.items()  # type: ignore[attr-defined]
             for d in definitions
             if d.binding == "unique"
         }
+
+    def exported_names(self, real: str) -> Container[str]:
+        """Names a Mach-O image offers to flat look-ups (MAC-16); nothing for other formats."""
+        part = self.slice(real)
+        return part.exported if part is not None and part.format == "macho" else ()  # type: ignore[attr-defined]
 
     # -- what was not understood --------------------------------------------
 
