@@ -52,7 +52,7 @@ class Loads:
 
 @dataclass
 class Row:
-    """One import, real against derived. ``wrong``: certain, did not happen; ``disordered``: certain, in another order."""
+    """One import, real against derived. ``wrong``: certain, did not happen; ``disordered``: in another order."""
 
     module: str
     real: int

@@ -192,7 +192,7 @@ def test_delvewheel_before_python_310_loads_in_order() -> None:
         def _delvewheel_init_patch_0_0_24():
             import ctypes, os, platform, sys
             libs_dir = os.path.abspath(os.path.join(os.path.dirname(__file__), os.pardir, 'pkg.libs'))
-            is_conda = platform.python_implementation() == 'CPython' and hasattr(ctypes.pythonapi, 'Anaconda_GetVersion')
+            is_conda = hasattr(ctypes.pythonapi, 'Anaconda_GetVersion')
             if sys.version_info[:2] >= (3, 20):
                 os.add_dll_directory(libs_dir)
             else:

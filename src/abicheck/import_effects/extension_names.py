@@ -18,8 +18,7 @@ from abicheck.import_effects.string_tables import table_strings
 CHUNK = 4 << 20
 MAX_SCAN = 24 << 20  # bytes of one file; names of modules stand among the first read-only data
 MAX_TABLE_FILE = 16 << 20  # bytes of a file whose packed string tables are looked for
-_DOTTED = re.compile(rb"\0([A-Za-z_]\w{0,60}(?:\.[A-Za-z_]\w{0,60}){1,8})(?=\0)")
-_BARE = re.compile(rb"\0([A-Za-z_]\w{0,40})(?=\0)")
+_WORD = re.compile(rb"\0([A-Za-z_](?:\w|\.[A-Za-z_]){1,200}+)(?=\0)")
 _NAME = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*\Z", re.ASCII)
 _CAPSULE = re.compile(r"_?C?_?\w*API\w*\Z")  # the attribute of a C-API capsule: the module before it is imported
 
@@ -44,10 +43,9 @@ def _names_in(source: ByteSource, bare: frozenset[str]) -> tuple[str, ...]:
             break
         at += len(chunk)
         data = carry + chunk
-        found = [(m.start(1), m.group(1)) for m in _DOTTED.finditer(data)]
-        found += [(m.start(1), m.group(1)) for m in _BARE.finditer(data) if m.group(1) in wanted]
-        for _, name in sorted(found):
-            out[_module_of(name.decode("ascii"))] = None
+        for name in _WORD.findall(data):
+            if b"." in name or name in wanted:
+                out[_module_of(name.decode("ascii"))] = None
         packed = packed or b"\0zlib\0" in data or b"LZSS string data" in data
         carry = data[-600:]
     if packed and source.size <= MAX_TABLE_FILE:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 MAX_TABLE = 4 << 20  # bytes of one table, unpacked
 MIN_STRINGS = 12
+PROBE = 160  # bytes of a text by which it is told from chance: they hold no control characters
 REACH = 192 << 10  # bytes around a packed text within which its lengths lie
 _ZLIB = re.compile(rb"\x78[\x01\x5e\x9c\xda]")
 # Eight plain bytes first: the text begins with words that were not seen before.
@@ -31,8 +32,9 @@ def table_strings(data: bytes) -> Iterator[str]:
     for match in _LZSS.finditer(data):
         if match.start() < done:
             continue
-        text, end = _expand(data, match.start())
-        if len(text) > 200:
+        text, _ = _expand(data, match.start(), PROBE)
+        if len(text) >= PROBE and min(text) >= 9:
+            text, end = _expand(data, match.start(), MAX_TABLE)
             found = list(_split(text, data, match.start()))
             if found:
                 yield from found
@@ -54,11 +56,11 @@ def _inflate(data: bytes, start: int) -> tuple[bytes, int] | None:
     return text, min(end, len(data)) - len(stream.unused_data)
 
 
-def _expand(data: bytes, start: int) -> tuple[bytes, int]:
+def _expand(data: bytes, start: int, limit: int) -> tuple[bytes, int]:
     """(text, offset where it stopped) of an LZSS stream: until something that cannot be one; its size is not stored."""
     out = bytearray()
     at, end = start, len(data) - 4
-    while at < end and len(out) < MAX_TABLE:
+    while at < end and len(out) < limit:
         flags = data[at] | 0xFF00
         at += 1
         while flags & 0x100 and at < end:
@@ -81,8 +83,6 @@ def _expand(data: bytes, start: int) -> tuple[bytes, int]:
                     return bytes(out), at
                 out += out[begin : begin + length]
             flags >>= 1
-        if len(out) < 200 and out.count(0):
-            break  # text has no NUL bytes
     return bytes(out), at
 
 
@@ -92,6 +92,8 @@ def _split(text: bytes, data: bytes, after: int) -> Iterator[str]:
     It is found by its effect: from some start on, the lengths must add up to the place of a name that every module has,
     and the next length must be that name's.
     """
+    if not all(mark in text for mark in _MARKS):
+        return
     begin = max(0, after - REACH)
     window = data[begin - begin % 4 : after + REACH]
     words = memoryview(window[: len(window) // 4 * 4]).cast("I").tolist()
