@@ -39,7 +39,7 @@ class Stage:
 
     def starter(self, view: View, *, binds: bool = True) -> Callable[[], Process]:
         """How to start the prefix's interpreter in a view. Processes over one view share what they bound."""
-        loader = loader_for(self.subdir)
+        loader = loader_for(self.subdir, self.host.libc)
         make_memory = getattr(loader, "BindingMemory", None)
         key = "before" if view is self.before else "after"
         if make_memory is not None and key not in self._memory:
