@@ -43,9 +43,25 @@ def _compared(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.write_line("in all: " + ", ".join(f"{n:,} {what}" for what, n in sums.items()))
 
 
+def _incidents(terminalreporter: pytest.TerminalReporter) -> None:
+    """The corpus of incidents: what was expected, what was found (``record_property("incident", ...)``)."""
+    rows = [
+        f"{'ok' if r.passed else 'NOT'} {r.nodeid.rpartition('[')[2].rstrip(']')}: {v}"
+        for key in ("passed", "failed")
+        for r in terminalreporter.stats.get(key, [])
+        for k, v in r.user_properties
+        if k == "incident" and r.when == "call"
+    ]
+    if rows:
+        terminalreporter.section("incidents")
+        for row in sorted(rows, key=lambda r: r.partition(" ")[2]):
+            terminalreporter.write_line(row)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """The last sections of the run: what was compared; which groups of tests did not run, why, and how to make them."""
     _compared(terminalreporter)
+    _incidents(terminalreporter)
     groups: Counter[tuple[str, str]] = Counter()
     for report in terminalreporter.stats.get("skipped", []):
         where, reason = report.nodeid.partition("::")[0], str(report.longrepr)

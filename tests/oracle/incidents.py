@@ -14,15 +14,17 @@ from pathlib import Path
 from typing import Any
 
 # Wheels of more than 60 MB, by id: left out unless ABICHECK_ALL_INCIDENTS=1.
-BIG: frozenset[str] = frozenset()
+BIG = frozenset({"P17-unique-tesseract", "N14-xgboost-libgomp", "P35-torch-win-iomp"})
 SUBDIRS = (("win_amd64", "win-64"), ("macosx", "osx"), ("manylinux", "linux-64"))
+# What a case says the machine does not have (options of changed_system.sh), by id.
+SYSTEM: Mapping[str, tuple[str, ...]] = {"P15-pyodbc-needed": ("--hide", "libodbc.so.2")}
 # The corpus' words for what is found -> the rules that say it.
 RULES: Mapping[str, tuple[str, ...]] = {
     "symbol-version-missing": ("ABI201",),
     "undefined-symbol": ("ABI202",),
     "cxx11-abi-mismatch": ("ABI202",),
     "needed-not-found": ("ABI101",),
-    "soname-shadowing": ("ABI103", "ABI104"),
+    "soname-shadowing": ("ABI103", "ABI104", "ABI201", "ABI202"),  # by its consequence
     "symbol-interposition": ("ABI203",),
     "gnu-unique-crosstalk": ("ABI204",),
     "weak-symbol-coalescing": ("ABI204",),

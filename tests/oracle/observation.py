@@ -6,6 +6,8 @@ Also a command (``python -m tests.oracle.observation JSON``), so that it can be 
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -76,6 +78,19 @@ def _row(finding: Finding) -> dict[str, Any]:
         "fails": [list(o) for o in orders.fails] if orders else [],
         "works": [list(o) for o in orders.works] if orders else [],
     }
+
+
+def under_changed_system(options: Sequence[str], asked: Mapping[str, Any]) -> Any:
+    """:func:`observe` or :func:`gate` where the system's libraries are others (``options`` of changed_system.sh)."""
+    here = Path(__file__).resolve()
+    repo = here.parents[2]
+    script = str(here.with_name("changed_system.sh"))
+    command = [script, *options, "--", sys.executable, "-m", "tests.oracle.observation", json.dumps(asked)]
+    environment = {**os.environ, "PYTHONPATH": f"{repo / 'src'}:{repo}"}
+    done = subprocess.run(command, cwd=repo, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    return json.loads(done.stdout)
 
 
 def main(argument: str) -> int:

@@ -11,17 +11,14 @@ import hashlib
 import json
 import re
 import shutil
+import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from fixtures.compilers import Compiler, c_compiler, run, zig
 from tests.oracle.incidents import Incident
-
-from abicheck.binary.facts import Slice
-from abicheck.binary.reading import read_binary
-from abicheck.wheel import read_wheel
+from tests.oracle.wheel_needs import expand_versions, wheel_needs
 
 TARGETS = {"osx-64": "x86_64-macos", "osx-arm64": "aarch64-macos", "win-64": "x86_64-windows-gnu"}
 ARCHITECTURES = {"linux-64": "x86_64", "osx-64": "x86_64", "osx-arm64": "arm64", "win-64": "x86_64"}
@@ -39,65 +36,6 @@ DISTRIBUTIONS = {
     "scipy": ("scipy", "scipy"),
 }
 IDENTIFIER = re.compile(r"[A-Za-z_$][\w$]*$")
-
-
-@dataclass
-class WheelNeeds:
-    """What the wheel's binaries want from outside: names by library, the interpreter's, the unattributed, unique ones."""
-
-    by_library: dict[str, dict[str, str | None]] = field(default_factory=dict)
-    python: set[str] = field(default_factory=set)
-    loose: set[str] = field(default_factory=set)
-    unique: dict[str, set[str]] = field(default_factory=dict)  # soname -> unique exports of the wheel's own copy
-    weak_std: set[str] = field(default_factory=set)
-
-
-def wheel_needs(wheel: Path, architecture: str) -> WheelNeeds:
-    """Read from the binaries themselves."""
-    out, own = WheelNeeds(), set()
-    opened = read_wheel(str(wheel))
-    slices: list[Slice] = []
-    for member in opened.natives:
-        binary = read_binary(opened.source(member))
-        slices += [s for s in (binary.slices if binary else ()) if s.arch == architecture]
-    for one in slices:
-        exports = one.exports()
-        own |= {e.name for e in exports}
-        out.unique.setdefault(one.identity or "", set()).update(
-            e.name for e in exports if e.binding == "unique" and e.name
-        )
-        out.weak_std |= {e.name for e in exports if e.name and e.name.startswith(("_ZNSt", "_ZNKSt"))}
-        for wanted in one.imports():
-            name = wanted.name or ""
-            plain = name[1:] if one.format == "macho" else name
-            if plain.startswith(("Py", "_Py")):
-                out.python.add(plain)
-            elif wanted.library and name:
-                out.by_library.setdefault(wanted.library.lower(), {})[name] = wanted.version
-            elif name and not wanted.weak:
-                out.loose.add(name)
-    out.loose = {n for n in out.loose if n not in own}
-    return out
-
-
-def expand_versions(stated: Sequence[str], wanted: Iterable[str]) -> list[str]:
-    """``GLIBCXX_3.4 .. GLIBCXX_3.4.29`` as a list; an open end takes what is wanted."""
-    out: list[str] = []
-    for words in stated:
-        low, dots, high = (w.strip() for w in words.partition(".."))
-        if not dots:
-            out.append(words)
-        elif not high:
-            family = low.partition("_")[0]
-            out += sorted({low, *(v for v in wanted if v.startswith(family))})
-        else:
-            base, _, last = high.rpartition(".")
-            out += (
-                [base, *(f"{base}.{n}" for n in range(int(last) + 1))]
-                if base.count(".")
-                else [f"{base.rpartition('_')[0]}_{n}.0" for n in range(1, int(base.rpartition("_")[2]) + 1)]
-            )
-    return list(dict.fromkeys(out))
 
 
 class Side:
@@ -133,6 +71,7 @@ class Side:
             if package["name"] != "python":
                 self._package(package)
         self._user()
+        self._host()
         meta = self._root / "conda-meta"
         meta.mkdir()
         (meta / "history").write_text("")
@@ -171,20 +110,28 @@ class Side:
     # -- files
 
     def _source(self, names: Iterable[str], extra: str = "") -> str:
-        export = "__declspec(dllexport) " if self._windows else ""
-        return extra + "".join(f"{export}int {n};\n" for n in sorted(names) if IDENTIFIER.match(n))
+        """One object per name. clang knows some names as functions, so there the C name differs from the symbol's."""
+        if self._compiler is not None and self._compiler.gnu:
+            return extra + "".join(f"int {n};\n" for n in sorted(names) if IDENTIFIER.match(n))
+        export, underscore = "__declspec(dllexport) " if self._windows else "", "_" if self._mac else ""
+        labelled = (f'{export}int given_{i} __asm__("{underscore}{n}");\n' for i, n in enumerate(sorted(names)))
+        return extra + "".join(f"{line[:-2]} = 1;\n" for line in labelled)
 
     def _compile(self, path: str, source: str, **options: Any) -> None:
         assert self._compiler is not None
         flags = list(options.pop("flags", ()))
         if self._mac:
             flags += ["-undefined", "dynamic_lookup"]
+        if self._windows:
+            imports = self._import_library(path)
+            imports.parent.mkdir(exist_ok=True)
+            flags.append(f"-Wl,--out-implib,{imports}")
         self._compiler.shared(self._root / path, source, *flags, **options)
-        for litter in (*self._root.rglob("*.lib"), *self._root.rglob("*.pdb")):
-            if "import-libraries" not in litter.parts:
-                kept = self._root.parent / "import-libraries"
-                kept.mkdir(exist_ok=True)
-                shutil.move(litter, kept / litter.name)
+        for litter in self._root.rglob("*.pdb"):
+            litter.unlink()
+
+    def _import_library(self, path: str) -> Path:
+        return self._root.parent / "import-libraries" / (Path(path).stem + ".lib")
 
     def _interpreter(self) -> None:
         """An executable that exports what the wheel wants of Python (a DLL beside it on Windows)."""
@@ -213,6 +160,18 @@ class Side:
             self._own("python", version, link)
         for path in (plain, library):
             self._own("python", version, path)
+        self._build_data()
+
+    def _build_data(self) -> None:
+        """The module that says how the interpreter was built: its name holds the ABI flags."""
+        digits, flag = self._case.python.replace(".", ""), "m" if self._python_before_38 else ""
+        platform = "darwin" if self._mac else "x86_64-linux-gnu"
+        name = f"_sysconfigdata_{flag}_{'darwin_darwin' if self._mac else f'linux_{platform}'}.py"
+        soabi = f"cpython-{digits}{flag}-{platform}"
+        values = {"ABIFLAGS": flag, "SOABI": soabi, "EXT_SUFFIX": f".{soabi}.so", "VERSION": self._case.python}
+        path = f"lib/python{self._case.python}/{name}"
+        (self._root / path).write_text(f"build_time_vars = {values!r}\n")
+        self._own("python", f"{self._case.python}.5", path)
 
     def _program(self, path: str, source: str) -> None:
         assert self._compiler is not None
@@ -223,7 +182,9 @@ class Side:
         if not self._windows:
             command += ["-rdynamic", "-Wl,-rpath," + ("@loader_path/../lib" if self._mac else "$ORIGIN/../lib")]
         if not self._windows and not self._mac:
-            command.append("-Wl,--disable-new-dtags") if self._compiler.gnu else None
+            # What conda's interpreter itself needs: its extensions rely on libm being there.
+            command += ["-Wl,--disable-new-dtags", "-Wl,--no-as-needed"] if self._compiler.gnu else []
+            command += ["-lpthread", "-ldl", "-lutil", "-lrt", "-lm"]
         run(command)
 
     def _windows_runtime(self) -> None:
@@ -276,12 +237,17 @@ class Side:
         if path.startswith("site-packages/"):
             path = f"{self._site}/{path.removeprefix('site-packages/')}"
         stated = str(provided.get("soname") or Path(path).name)
-        identity = provided.get("install_name") or Path(stated).name
+        identity = provided.get("install_name") or ("@rpath/" if self._mac else "") + Path(stated).name
         imported = self._needs.by_library.get(Path(identity).name.lower(), {})
-        names: dict[str, str | None] = dict(imported)
-        names |= {self._plain(n): None for n in provided.get("symbols", ()) if self._plain(n) not in names}
+        names: dict[str, str | None] = dict.fromkeys(self._needs.loose.get(Path(identity).name, ()))
+        names |= dict.fromkeys(self._same_interface(Path(identity).name, provided.get("symbols", ())))
+        names |= imported
+        names |= {n: None for n in provided.get("symbols", ()) if n not in names}
         nodes = expand_versions(provided.get("version_nodes", ()), [v for v in imported.values() if v])
+        if any(n.startswith("GLIBCXX_") for n in nodes):
+            nodes += [n for n in expand_versions(["CXXABI_1.3 .. CXXABI_1.3.15"], ()) if n not in nodes]
         if nodes:
+            names = {n: v for n, v in names.items() if n not in nodes}
             names = {n: v for n, v in names.items() if v is None or v in nodes}
         extra = self._unique(identity, provided) + self._weak(provided) + self._classes(provided)
         if is_global:
@@ -290,13 +256,16 @@ class Side:
         if self._mac:
             options["flags"] += [f"-Wl,-install_name,{identity}", "-Wl,-rpath,@loader_path/"]
             options["language"] = "objc" if provided.get("objc_classes") else "c"
-        elif not self._windows:
+        elif self._windows:
+            names[self._anchor(path)] = None
+            options["flags"] += self._version_resource(provided)
+        else:
             options |= {"soname": identity, "rpath": "$ORIGIN/."}
             script = self._version_script(nodes, names)
             options |= {"version_script": script} if script else {}
         options["needed"] = [self._root / p for p in self._providers(provided)]
-        names |= {self._plain(n): None for n in provided.get("undefined", ())}
-        wanted = {self._plain(n) for n in provided.get("undefined", ())}
+        names |= dict.fromkeys(provided.get("undefined", ()))
+        wanted = set(provided.get("undefined", ()))
         uses = "".join(f"extern int {n}; int *use_{i} = &{n};\n" for i, n in enumerate(sorted(wanted)))
         self._compile(
             path, self._source({n for n in names if n not in wanted} - self._taken(extra), extra + uses), **options
@@ -307,17 +276,40 @@ class Side:
             self._link(package, version, link, path)
         if not self._windows and not self._mac and Path(path).name != identity and path.startswith("lib/"):
             self._link(package, version, f"lib/{identity}", path)
-        if is_global:
-            self._global_package(package, version, path)
+        if "/site-packages/" in path and path.split("/")[-2] == "lib":
+            self._import_package(package, version, path, is_global)
+
+    def _same_interface(self, identity: str, stated: Sequence[str]) -> set[str]:
+        """What the wheel's own copy of the library exports, in the C++ string ABI that the corpus states."""
+        renamed = {n.partition("B5cxx11")[0].lstrip("_ZNK") for n in stated if "B5cxx11" in n}
+        functions = {re.split(r"\d+", r)[-1] for r in renamed}
+        out = set()
+        for name in self._needs.own.get(identity, ()):
+            hit = next((f for f in functions if f"{f}Ev" in name), None)
+            out.add(name.replace(f"{hit}Ev", f"{hit}B5cxx11Ev") if hit else name)
+        return out
+
+    def _anchor(self, path: str) -> str:
+        """A name that a DLL of the conda side exports, for ``condauser`` to import: the wheel's copy has it too."""
+        own = next((v for k, v in self._needs.own.items() if k.lower() == Path(path).name.lower()), set())
+        shared = sorted(n for n in own if IDENTIFIER.match(n))
+        return shared[0] if shared else "anchor_" + re.sub(r"\W", "_", Path(path).stem)
+
+    def _version_resource(self, provided: Mapping[str, Any]) -> list[str]:
+        """A compiled VERSIONINFO with the stated file version, as something to link."""
+        if "file_version" not in provided:
+            return []
+        numbers = ",".join([*provided["file_version"].split("."), "0", "0"][:4])
+        script, compiled = self._root.parent / "version.rc", self._root.parent / "version.res"
+        script.write_text(f"1 VERSIONINFO\nFILEVERSION {numbers}\nPRODUCTVERSION {numbers}\nBEGIN\nEND\n")
+        run([sys.executable, "-m", "ziglang", "rc", "/:no-preprocess", "/fo", str(compiled), "--", str(script)])
+        return [str(compiled)]
 
     def _link(self, package: str, version: str, link: str, path: str) -> None:
         where = self._root / link
         if not where.is_symlink() and not where.exists():
             where.symlink_to(Path(path).name)
         self._own(package, version, link)
-
-    def _plain(self, name: str) -> str:
-        return name
 
     @staticmethod
     def _taken(source: str) -> set[str]:
@@ -331,13 +323,17 @@ class Side:
         stated = provided.get("unique_symbols", ())
         names = self._needs.unique.get(Path(identity).name, set()) if isinstance(stated, int) else stated
         return "".join(
-            f'__asm__(".globl {n}\\n.type {n},@gnu_unique_object\\n.data\\n.balign 8\\n{n}: .quad 0\\n.size {n},8\\n.text");\n'
+            f'__asm__(".globl {n}\\n.type {n},@gnu_unique_object\\n.data\\n.balign 8\\n{n}: .quad 0\\n"\n'
+            f'".size {n},8\\n.text");\n'
             for n in sorted(names)
         )
 
     @staticmethod
     def _weak(provided: Mapping[str, Any]) -> str:
-        return "".join(f"__attribute__((weak)) int {n[1:]} = 1;\n" for n in provided.get("weak_exports", ()))
+        names = [n[1:] for n in provided.get("weak_exports", ())]
+        return "".join(
+            f"__attribute__((weak)) int {n} = 1; int *weak_use_{n}(void) {{ return &{n}; }}\n" for n in names
+        )
 
     @staticmethod
     def _classes(provided: Mapping[str, Any]) -> str:
@@ -357,16 +353,20 @@ class Side:
             before = f" {node}"
         return "\n".join(lines)
 
-    def _global_package(self, package: str, version: str, path: str) -> None:
-        """An import package that opens its library for everybody, as torch once did."""
+    def _import_package(self, package: str, version: str, path: str, is_global: bool) -> None:
+        """An import package whose extension needs its library; opened for everybody where the case says so."""
         module = path.removeprefix(self._site + "/").split("/")[0]
         extension = f"{self._site}/{module}/_C{self._suffix}"
-        self._compile(extension, self._source(["PyInit__C"]), needed=[self._root / path], rpath="$ORIGIN/lib")
+        libraries = [self._root / p for p in self._built if p.startswith(f"{self._site}/{module}/lib/")]
+        origin = {"flags": ["-Wl,-rpath,@loader_path/lib"]} if self._mac else {"rpath": "$ORIGIN/lib"}
+        self._compile(extension, self._source(["PyInit__C"]), needed=libraries, **origin)
         init = self._root / self._site / module / "__init__.py"
-        init.write_text(
-            "import os, sys\nflags = sys.getdlopenflags()\nsys.setdlopenflags(os.RTLD_GLOBAL | os.RTLD_LAZY)\n"
-            "from . import _C\nsys.setdlopenflags(flags)\n"
+        flags = (
+            "flags = sys.getdlopenflags()\nsys.setdlopenflags(os.RTLD_GLOBAL | os.RTLD_LAZY)\n",
+            "sys.setdlopenflags(flags)\n",
         )
+        before, after = flags if is_global else ("", "")
+        init.write_text(f"import os, sys\n{before}from torch import _C\n{after}".replace("torch", module))
         for owned in (extension, f"{self._site}/{module}/__init__.py"):
             self._own(package, version, owned)
 
@@ -375,10 +375,11 @@ class Side:
         libraries = [p for p in self._built if "site-packages/user" not in p and not p.endswith(".pyd")]
         if not libraries:
             return
-        wanted = [
-            n for s in self._case.conda_side for p in s.get("provides", ())
-            for n in (*p.get("symbols", ()), *(p["unique_symbols"] if isinstance(p.get("unique_symbols"), list) else ()))
-        ]  # fmt: skip
+        wanted: list[str] = []
+        for provided in (p for s in self._case.conda_side for p in s.get("provides", ())):
+            unique = provided.get("unique_symbols", ())
+            wanted += [*provided.get("symbols", ()), *(() if isinstance(unique, int) else unique)]
+            wanted += [n.removeprefix("_") for n in provided.get("weak_exports", ())]
         uses = "".join(f"extern int {n}; int *use_{i} = &{n};\n" for i, n in enumerate(wanted) if IDENTIFIER.match(n))
         folder = f"{self._site}/condauser"
         extension = f"{folder}/_user{self._suffix}"
@@ -404,12 +405,32 @@ class Side:
         """One import from each DLL, through its import library."""
         uses, links = "", []
         for i, path in enumerate(libraries):
-            names = [n for n in self._needs.by_library.get(Path(path).name.lower(), {}) if IDENTIFIER.match(n)]
-            library = self._root.parent / "import-libraries" / (Path(path).stem + ".lib")
-            if names and library.exists():
-                uses += f"__declspec(dllimport) extern int {names[0]}; int use_{i}(void) {{ return {names[0]}; }}\n"
-                links.append(str(library))
+            name = self._anchor(path)
+            uses += f"__declspec(dllimport) extern int {name}; int use_{i}(void) {{ return {name}; }}\n"
+            links.append(str(self._import_library(path)))
         return uses, links
+
+    def _host(self) -> None:
+        """The machine's libraries that the case describes, in ``host`` beside the prefix."""
+        folder = self._root.parent / "host"
+        shutil.rmtree(folder, ignore_errors=True)
+        for stated in self._case.host_side:
+            needed, uses = [], ""
+            for i, name in enumerate(stated["needed"]):
+                node = f"{stated['version_needs'][i]} {{ global: host_{i}; }};"
+                needed.append(folder / name)
+                self._compile(str(needed[-1]), self._source([f"host_{i}"]), soname=name, version_script=node)
+                uses += f"extern int host_{i}; int *use_{i} = &host_{i};\n"
+            names = self._needs.by_library.get(stated["soname"], {})
+            loose = self._needs.loose.get(stated["soname"], ())
+            self._compile(
+                str(folder / stated["file"]),
+                self._source({*names, *loose}, uses),
+                soname=stated["soname"],
+                needed=needed,
+            )
+            for path in needed:
+                path.unlink()  # only linked against
 
 
 def build_side(incident: Incident, wheel: Path, folder: Path) -> Path:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.conda_side import Channel, MakePrefix, Wheels
-from tests.oracle.observation import Seen, gate, observe
+from tests.oracle.observation import Seen, gate, observe, under_changed_system
 from tests.oracle.situations import OK, SITUATIONS, Expected, Situation, Variant
-from tests.requirements import REPO, need
+from tests.requirements import need
 
 pytestmark = [pytest.mark.oracle, pytest.mark.network, pytest.mark.slow]
 
@@ -34,17 +31,8 @@ def _filled(text: str, prefix: Path, older: Path) -> str:
 
 
 def _changed(situation: Situation, prefix: Path, older: Path, asked: dict[str, Any]) -> Any:
-    """Ask ``tests.oracle.observation`` under a changed system."""
     need("mount-namespace")
-    options = [_filled(o, prefix, older) for o in situation.system]
-    script = str(REPO / "tests" / "oracle" / "changed_system.sh")
-    command = [script, *options, "--", sys.executable, "-m", "tests.oracle.observation", json.dumps(asked)]
-    path = f"{REPO / 'src'}:{REPO}"
-    done = subprocess.run(
-        ["/usr/bin/env", f"PYTHONPATH={path}", *command], cwd=REPO, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    return under_changed_system([_filled(o, prefix, older) for o in situation.system], asked)
 
 
 @pytest.fixture(scope="session")

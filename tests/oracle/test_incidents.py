@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.conda_side import Wheels
-from tests.oracle.incidents import BIG, Incident, read_incidents
-from tests.oracle.observation import gate
+from tests.oracle.incidents import BIG, SYSTEM, Incident, read_incidents
+from tests.oracle.observation import gate, under_changed_system
 from tests.oracle.synthetic import build_side, compiler_for
 from tests.requirements import need, not_run, shared_corpus
 
@@ -24,8 +26,21 @@ def test_the_corpus_is_here() -> None:
     assert len(INCIDENTS) == 44
 
 
+def _findings(incident: Incident, prefix: Path, wheel: Path) -> list[dict[str, Any]]:
+    host = sorted((prefix.parent / "host").glob("*")) if incident.host_side else []
+    replaced = [word for library in host for word in ("--replace", str(library), library.name)]
+    system = [*SYSTEM.get(incident.id, ()), *replaced]
+    if not system:
+        return gate(prefix, [wheel])
+    need("mount-namespace")
+    found: list[dict[str, Any]] = under_changed_system(system, {"prefix": str(prefix), "wheels": [str(wheel)]})
+    return found
+
+
 @pytest.mark.parametrize("incident", INCIDENTS, ids=lambda i: i.id)
-def test_incident(incident: Incident, wheels: Wheels, work: Path, record_property) -> None:  # type: ignore[no-untyped-def]
+def test_incident(
+    incident: Incident, wheels: Wheels, work: Path, record_property: Callable[[str, object], None]
+) -> None:
     if incident.id in BIG and os.environ.get(ALL) != "1":
         pytest.skip(f"its wheel has more than 60 MB: set {ALL}=1")
     need("zig" if incident.subdir != "linux-64" else "gcc")
@@ -33,7 +48,7 @@ def test_incident(incident: Incident, wheels: Wheels, work: Path, record_propert
         not_run("needs a compiler")
     (wheel,) = wheels(incident.wheel, options=incident.download_options)
     prefix = build_side(incident, wheel, work / "incidents")
-    findings = gate(prefix, [wheel])
+    findings = _findings(incident, prefix, wheel)
     shown = "\n".join(f"{f['rule']} {f['severity']} {f['confidence']}: {f['what']}" for f in findings)
     spoke = [f for f in findings if f["rule"] in incident.rules]
     verdict = ", ".join(sorted({f"{f['rule']} {f['severity']}" for f in findings})) or "nothing"

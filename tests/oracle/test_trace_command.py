@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tests.conda_side import MakePrefix, Wheels
 from tests.oracle.comparison import events_of
 from tests.oracle.real_loader import RealRun, run_python
