@@ -7,8 +7,6 @@ for "something in the environment loads this". Formats: ELF by gcc (or zig), Mac
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 import shutil
 import sys
@@ -17,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fixtures.compilers import Compiler, c_compiler, run, zig
+from tests.oracle.conda_records import CondaRecords
 from tests.oracle.incidents import Incident
 from tests.oracle.wheel_needs import expand_versions, wheel_needs
 
@@ -56,7 +55,7 @@ class Side:
         }.get(incident.subdir, f".cpython-{digits}-darwin.so")
         if self._python_before_38:
             self._suffix = self._suffix.replace(f"-{digits}-", f"-{digits}m-")
-        self._records: dict[str, dict[str, Any]] = {}
+        self._records = CondaRecords()
         self._built: dict[str, str] = {}  # path -> name by which others need it
 
     @property
@@ -72,40 +71,11 @@ class Side:
                 self._package(package)
         self._user()
         self._host()
-        meta = self._root / "conda-meta"
-        meta.mkdir()
-        (meta / "history").write_text("")
-        for record in self._records.values():
-            self._write_record(meta, record)
+        self._records.write(self._root, self._case.subdir)
         return self._root
 
-    # -- records
-
     def _own(self, package: str, version: str, path: str) -> None:
-        name = re.split(r"[ (]", package)[0]
-        record = self._records.setdefault(name, {"name": name, "version": re.split(r"[ (]", version)[0], "files": []})
-        if record["version"] == "-":
-            record["version"] = "1.0"
-        if path and path not in record["files"]:
-            record["files"].append(path)
-
-    def _write_record(self, meta: Path, record: dict[str, Any]) -> None:
-        paths = []
-        for name in sorted(record["files"]):
-            path = self._root / name
-            entry: dict[str, Any] = {"_path": name, "path_type": "softlink" if path.is_symlink() else "hardlink"}
-            if path.is_file():
-                data = path.read_bytes()
-                entry["sha256"] = entry["sha256_in_prefix"] = hashlib.sha256(data).hexdigest()
-                entry["size_in_bytes"] = len(data)
-            paths.append(entry)
-        full = {
-            "name": record["name"], "version": record["version"], "build": "h0_0", "build_number": 0,
-            "channel": "conda-forge", "subdir": self._case.subdir, "depends": [], "constrains": [],
-            "files": sorted(record["files"]), "paths_data": {"paths_version": 1, "paths": paths},
-            "fn": f"{record['name']}-{record['version']}-h0_0.conda", "requested_spec": "",
-        }  # fmt: skip
-        (meta / f"{record['name']}-{record['version']}-h0_0.json").write_text(json.dumps(full, indent=1))
+        self._records.own(package, version, path)
 
     # -- files
 
