@@ -36,6 +36,11 @@ class FrameWriter:
         self._file = file
         self._at = file.write(MAGIC)
 
+    @property
+    def written(self) -> int:
+        """Bytes so far."""
+        return self._at
+
     def add(self, data: bytes, level: int = 12) -> Frame:
         parameters = zstandard.ZstdCompressionParameters.from_level(
             level, source_size=len(data), window_log=max(10, min(27, len(data).bit_length()))

@@ -18,7 +18,7 @@ from abicheck.prefix.damage import Damaged
 from abicheck.prefix.files import Node
 from abicheck.prefix.reading import Prefix
 from abicheck.prefix.records import CondaRecord, PathInfo
-from abicheck.prefix.slimming import slim
+from abicheck.prefix.slimming import TESTS, USES_TESTS, imports_only, slim
 from abicheck.prefix.snapshot import (
     HAS_HASH,
     PATH_TYPES,
@@ -35,10 +35,11 @@ from abicheck.prefix.snapshot import (
 from abicheck.prefix.snapshot_file import Frame, FrameWriter
 
 SKIPPED_FOLDERS = frozenset({"pkgs", "envs", ".git"})  # of a base prefix: the package cache and the other environments
-FRAME = 8 << 20  # unpacked bytes of sources or windows in one frame
+FRAME = 16 << 20  # unpacked bytes of sources or windows in one frame
 GAP = 128  # windows nearer than this become one
 HEADER = 4096  # of every native file: what loaders look at before they read tables
-SOURCE_BUDGET = 21 << 20  # packed bytes of Python sources
+TARGET = 23 << 20  # packed bytes of a whole snapshot; sources of pure packages are left out beyond it
+RESERVE = 2 << 20  # of those, for the index
 TEXT_LIMIT = 4 << 20
 _METADATA = re.compile(r"\.(dist-info|egg-info)(/|$)")
 _POINTER = b"version https://git-lfs"
@@ -94,8 +95,8 @@ class _Maker:
         self._number_inodes()
         natives = self._natives()
         self._metadata()
-        sources, left_out = self._sources()
         records = tuple(self._record(r) for r in self.prefix.records)
+        sources, left_out = self._sources()
         index = Index(
             version=VERSION,
             root=self.prefix.root,
@@ -205,6 +206,7 @@ class _Maker:
 
     def _sources(self) -> tuple[int, tuple[str, ...]]:
         """Python sources by package; pure ones last and, of those, the largest left out when they do not fit."""
+        budget = TARGET - RESERVE - self.out.written
         packages: dict[tuple[bool, str], list[str]] = {}
         native = {self._package(p) for p in self.parts if self.parts[p].windows}
         for path in self.files:
@@ -215,12 +217,13 @@ class _Maker:
         left_out: list[str] = []
         order = sorted(packages, key=lambda k: (k[0], sum(self.files[p].size for p in packages[k]), k[1]))
         for pure, name in order:
-            if pure and packed > SOURCE_BUDGET:
+            if pure and packed > budget:
                 left_out.append(name)
                 continue
             before = len(self.frames)
+            shorten = not self._imports_tests(packages[pure, name])
             for path in packages[pure, name]:
-                count += self._source(path)
+                count += self._source(path, shorten and TESTS.search(path) is not None)
             packed += sum(f.packed for f in self.frames[before:])
         self._flush()
         return count, tuple(sorted(left_out))
@@ -231,7 +234,16 @@ class _Maker:
         base = f"{layout.purelib}/" if layout is not None else "\0"
         return path[len(base) :].partition("/")[0] if path.startswith(base) else ""
 
-    def _source(self, path: str) -> bool:
+    def _imports_tests(self, paths: list[str]) -> bool:
+        """Whether code of a package outside its tests imports from them: then they are code like any other."""
+        for path in paths:
+            if TESTS.search(path) is None:
+                text = self.prefix.read(path)
+                if text is not None and USES_TESTS.search(text):
+                    return True
+        return False
+
+    def _source(self, path: str, shorten: bool) -> bool:
         node = self.files[path]
         if node.source is None or node.size > TEXT_LIMIT:
             return False
@@ -244,7 +256,8 @@ class _Maker:
         except OSError:
             return False
         if path.endswith(".py"):
-            data = slim(data.decode("utf-8", "replace")).encode("utf-8", "replace")
+            text = data.decode("utf-8", "replace")
+            data = (imports_only(text) if shorten else slim(text)).encode("utf-8", "replace")
         self._keep(path, data, (), recorder.answers)
         return True
 
