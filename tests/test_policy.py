@@ -9,13 +9,13 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.reporters import samples
 
 from abicheck import policy
 from abicheck.errors import InputError
 from abicheck.model import Confidence, Severity, Skipped
 from abicheck.report import Judgement, Thresholds
 from abicheck.report.settings import PackageRules, Settings, Suppression
-from tests.reporters import samples
 
 FINDING = samples.MISSING_VERSION
 E, W, N = Severity.ERROR, Severity.WARNING, Severity.NOTE

@@ -29,6 +29,11 @@ class Choice:
     chosen_by: str
     flag: str = ""
 
+    @property
+    def real(self) -> str:
+        """The path with its links followed: the loader is asked about the folder, not about a link to it."""
+        return os.path.realpath(self.path) if os.path.isdir(self.path) else self.path
+
 
 def choose(
     prefix: str | None, name: str | None, configured: tuple[str, str, str], environ: Mapping[str, str]

@@ -20,7 +20,7 @@ from abicheck.policy import Baseline, failed, judge, read_baseline, selected, wr
 from abicheck.report import CheckOptions, Judgement, Progress, Report
 from abicheck.report.settings import Settings
 from abicheck.reporters import RenderOptions, Reporter, for_file, reporter
-from abicheck.reporters._words import target_line, with_target
+from abicheck.reporters._words import host_phrase, target_line, with_target
 from abicheck.rules import all_rules, check_selectors
 
 SUMMARY_LIMIT = 900 * 1024  # GitHub drops a job summary over 1 MiB as a whole
@@ -67,9 +67,9 @@ def _judged(
     with console.progress() as progress:
         options = options_of(config, flags, settings, progress)
         if kind == "audit":
-            judgement = engine.audit(choice.path, options=options)
+            judgement = engine.audit(choice.real, options=options)
         else:
-            judgement = engine.check(tuple(operands), prefix=choice.path, options=options)
+            judgement = engine.check(tuple(operands), prefix=choice.real, options=options)
     judgement = _addressed(judgement, choice)
     rules = tuple(r.rule for r in all_rules())
     report = judge(judgement, settings, rules, version=__version__, today=today, baseline=baseline)
@@ -77,7 +77,7 @@ def _judged(
     if report.target and report.target.name == "base":
         console.say("note: this is base, where conda itself lives; a broken base breaks conda")
     if report.target:
-        console.say(f"host: {report.target.host.assumption.removeprefix('host: ')}")
+        console.say(f"host: {host_phrase(report)}")
     for note in (*config.notes, *judgement.notes):
         console.say(f"note: {note}")
     console.say("")

@@ -57,7 +57,7 @@ def trace(
     choice = _choice(flags, config, console)
     document = engine.trace(
         tuple(files),
-        prefix=choice.path,
+        prefix=choice.real,
         wheels=tuple(wheels),
         imports=tuple(imports),
         dll_directories=tuple(dll_directories),
@@ -92,7 +92,7 @@ def snapshot(output: str, host: bool, flags: Flags, console: Console) -> int:
     from abicheck import engine
 
     config = _config(flags)
-    path = "" if host else _choice(flags, config, console).path
+    path = "" if host else _choice(flags, config, console).real
     engine.snapshot(path, output, host=host)
     console.say(f"written: {output}")
     return 0

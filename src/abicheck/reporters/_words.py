@@ -160,6 +160,11 @@ def target_line(report: Report) -> str:
     return f"target: {' · '.join(parts)} ({by})"
 
 
+def host_phrase(report: Report) -> str:
+    """What was assumed of the host, without the word itself."""
+    return clean(report.target.host.assumption.removeprefix("host: ").rstrip(".")) if report.target else ""
+
+
 def inputs_phrase(report: Report) -> str:
     """``checked 3 wheels (1 pure Python), 27 libraries, 31 rules``."""
     return f"checked {wheels_phrase(report.inputs)}, {plural(report.libraries, 'library', 'libraries')}, " + plural(

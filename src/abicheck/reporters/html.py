@@ -49,6 +49,7 @@ def render(report: Report, options: RenderOptions) -> str:
         date=options.date,
         counts=w.counts(report),
         inputs_phrase=w.inputs_phrase(report),
+        host=w.host_phrase(report),
         style=style,
         script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
