@@ -154,3 +154,33 @@ def test_action_passes_inputs_as_words_and_runs_none_of_them(runner, tmp_path):
         "--fail-on", "error", "--name", "a b", "--output", "sarif=x y.sarif", "--strict", "--ignore", "ABI5",
     ]  # fmt: skip
     assert not list(tmp_path.rglob("pwned"))
+
+
+@pytest.mark.network
+@pytest.mark.slow
+def test_action_for_real(tmp_path, make_prefix, wheels):
+    """All steps in their order, with the package built from this source: annotations, SARIF, job summary, status."""
+    prefix = make_prefix(
+        "gate", ("python 3.11.*", "pip", "libstdcxx >=12", "numpy", "scipy", "h5py", "shapely", "lxml")
+    )
+    house = tmp_path / "wheelhouse"
+    house.mkdir()
+    for wheel in wheels("numpy==2.2.6"):
+        shutil.copy(wheel, house)
+    keep = {k: v for k, v in os.environ.items() if k.startswith(("PIP_", "HOME", "PATH"))}
+    env = keep | {f"GITHUB_{n}": str(tmp_path / n.lower()) for n in ("OUTPUT", "ENV", "STEP_SUMMARY")}
+    env["RUNNER_TEMP"] = str(tmp_path)
+    inputs = {
+        "wheels": str(house), "prefix": str(prefix), "package": str(REPO), "python": sys.executable,
+        "args": "--anchor requirements.txt", "sarif": str(tmp_path / "abicheck.sarif"),
+    }  # fmt: skip
+    done = step("Install abicheck beside the environment it judges", inputs, env)
+    assert done.returncode == 0, done.stderr
+    env |= dict(line.split("=", 1) for line in Path(env["GITHUB_ENV"]).read_text().splitlines())
+    done = step("Check", inputs, env)
+    assert done.returncode == 0, done.stderr
+    assert "::error file=requirements.txt,line=1,title=ABI401 numpy-abi" in done.stdout
+    assert json.loads((tmp_path / "abicheck.sarif").read_text())["runs"][0]["results"]
+    assert Path(env["GITHUB_STEP_SUMMARY"]).read_text().startswith("<!-- abicheck:")
+    status = outputs(env)["status"]
+    assert (status, step("Result", inputs, env | {"STATUS": status}).returncode) == ("1", 1)
