@@ -16,7 +16,7 @@ class CondaRecords:
         self._records: dict[str, dict[str, Any]] = {}
 
     def own(self, package: str, version: str, path: str) -> None:
-        """``path`` (prefix-relative; empty: none) belongs to ``package``; remarks behind name and version are dropped."""
+        """``path`` (prefix-relative; empty: none) belongs to ``package``; remarks behind both words are dropped."""
         name, number = (re.split(r"[ (]", words)[0] for words in (package, version))
         record = self._records.setdefault(name, {"version": "1.0" if number == "-" else number, "files": []})
         if path and path not in record["files"]:
