@@ -43,6 +43,7 @@ from collections.abc import Iterator, Sequence
 from abicheck.knowledge.policies import allowed_from_system
 from abicheck.model import Confidence, Fact, Finding, Remedy, Severity
 from abicheck.rules import Rule
+from abicheck.rules.claims import claimant
 from abicheck.rules.loads import findings
 from abicheck.rules.naming import conda_name
 from abicheck.rules.scene import LoadFailure, Scene
@@ -60,7 +61,7 @@ RULE = Rule(
 
 
 def check(scene: Scene) -> Iterator[Finding]:
-    yield from findings(scene, RULE.id, lambda f: f.kind == "MISSING_LIB", _more)
+    yield from findings(scene, RULE.id, lambda f: f.kind == "MISSING_LIB" and claimant(scene, f) is None, _more)
     if not scene.host.complete and scene.system == "linux":
         yield from _left_to_an_unknown_host(scene)
 

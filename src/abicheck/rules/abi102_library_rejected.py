@@ -40,6 +40,7 @@ from collections.abc import Iterator, Sequence
 
 from abicheck.model import Fact, Finding, Remedy
 from abicheck.rules import Rule
+from abicheck.rules.claims import claimant
 from abicheck.rules.loads import findings
 from abicheck.rules.scene import LoadFailure, Scene
 from abicheck.rules.wording import conda_install, ref
@@ -56,7 +57,7 @@ RULE = Rule(
 
 
 def check(scene: Scene) -> Iterator[Finding]:
-    return findings(scene, RULE.id, lambda f: f.kind == "LOAD_REJECTED", _more)
+    return findings(scene, RULE.id, lambda f: f.kind == "LOAD_REJECTED" and claimant(scene, f) is None, _more)
 
 
 def _more(scene: Scene, f: LoadFailure) -> tuple[Sequence[Fact], Sequence[Remedy]]:

@@ -43,6 +43,7 @@ from abicheck.host import version_key
 from abicheck.knowledge.gcc_runtime import gcc_of_node
 from abicheck.model import Fact, Finding, Remedy
 from abicheck.rules import Rule
+from abicheck.rules.claims import claimant
 from abicheck.rules.loads import findings
 from abicheck.rules.scene import LoadFailure, Scene
 from abicheck.rules.wording import conda_install, ref
@@ -60,7 +61,7 @@ _CONDA_RUNTIMES = {"libstdc++.so.6": "libstdcxx", "libgcc_s.so.1": "libgcc"}
 
 
 def check(scene: Scene) -> Iterator[Finding]:
-    return findings(scene, RULE.id, lambda f: f.kind == "MISSING_VERSION", _more)
+    return findings(scene, RULE.id, lambda f: f.kind == "MISSING_VERSION" and claimant(scene, f) is None, _more)
 
 
 def _more(scene: Scene, f: LoadFailure) -> tuple[Sequence[Fact], Sequence[Remedy]]:
