@@ -6,7 +6,6 @@ says whether it is certain. ``sure`` is that flag for the code being walked. Not
 
 from __future__ import annotations
 
-import posixpath
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
@@ -124,6 +123,7 @@ class Core(ABC):
         self.idle: dict[tuple[str, int], int] = {}  # walks of a function that did nothing
         self.active: dict[tuple[str, int], int] = {}  # functions being walked
         self.chain: list[Link] = []
+        self.compiled_ran = False  # an extension that is not the standard library's was loaded
         self.seen: dict[Hashable, bool] = {}  # what has been emitted (value: certainly)
         self.matters_memo: dict[tuple[str, int], bool] = {}
 
@@ -137,6 +137,8 @@ class Core(ABC):
     def call(
         self, frame: Frame, function: Value, args: list[Value], keywords: dict[str, Value], want: bool
     ) -> Value: ...
+    @abstractmethod
+    def make_call(self, frame: Frame, e: t.Call, want: bool) -> Value: ...
     @abstractmethod
     def block(self, frame: Frame, body: tuple[t.Stmt, ...]) -> Signal | None: ...
     @abstractmethod
@@ -158,7 +160,9 @@ class Core(ABC):
             before = self.seen.get(key)
             if before or (before is False and not self.sure):
                 return
-            more["by_now"] = before is False and self.sure
+            standard = str(more.get("path", "")).startswith(self.context.dynload + "/")
+            more["by_now"] = self.sure and (before is False or (standard and self.compiled_ran))
+            self.compiled_ran = self.compiled_ran or (kind == "extension" and not standard)
             self.seen[key] = self.sure
         elif kind == "unknown":
             key = (kind, more.get("name"), self.because(frame))
@@ -179,12 +183,17 @@ class Core(ABC):
 
     def because(self, frame: Frame | None) -> str:
         if frame is None:
-            return f"{posixpath.basename(self.chain[-1].file)}:{self.chain[-1].line}" if self.chain else ""
+            return (
+                f"{self.short(self.view.root + '/' + self.chain[-1].file)}:{self.chain[-1].line}" if self.chain else ""
+            )
         return f"{self.label(frame.module)}:{frame.line}"
 
     def label(self, module: Module) -> str:
-        """A module's file as people write it: relative to the ``sys.path`` entry it was found in."""
-        path = module.spec.path
+        """A module's file as people write it."""
+        return self.short(module.spec.path)
+
+    def short(self, path: str) -> str:
+        """A file's path relative to the ``sys.path`` entry it was found in."""
         for directory in (*self.context.site_packages, self.context.dynload, self.context.stdlib):
             if path.startswith(directory + "/"):
                 return path[len(directory) + 1 :]

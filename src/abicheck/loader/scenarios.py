@@ -90,9 +90,15 @@ def loads(run: Run, real: str) -> str:
     """What a user writes to bring a file into the process: the import that mapped it first, or the group's label."""
     at = run.by_real.get(real)
     if at is not None and at.event > 0:
-        label = run.trace.events[at.event].event.label
-        if label.startswith("import "):
-            return label.removeprefix("import ")
+        event = run.trace.events[at.event].event
+        module = event.label.removeprefix("import ")
+        for group in run.groups:
+            # What importing the project does anyway is called by the project's name.
+            if event in group.prelude:
+                top = module.partition(".")[0]
+                return next((n for n in group.imports if n == module or n.partition(".")[0] == top), module)
+        if module != event.label:
+            return module
     return run.groups[-1].label if run.groups else ""
 
 

@@ -70,16 +70,22 @@ def extensions(who: Importer, paths: Iterable[str]) -> list[Extension]:
         if module is None:
             continue
         rank = next(i for i, s in enumerate(who.context.extension_suffixes) if path.endswith(s))
-        if who.context.extension_suffixes[rank].count(".") == 1 and not has_init(who.view, path, module):
+        if bare_suffix(who, path) and not has_init(who.view, path, module):
             continue
         if module not in found or rank < found[module][0]:
             found[module] = rank, path
     return sorted((Extension(p, m) for m, (_, p) in found.items()), key=lambda e: e.module)
 
 
+def bare_suffix(who: Importer, path: str) -> bool:
+    """Whether an importable file has a suffix that plain libraries have too (``.so``, ``.pyd``), without an ABI tag."""
+    suffix = next(s for s in who.context.extension_suffixes if path.endswith(s))
+    return suffix.count(".") == 1
+
+
 def has_init(view: View, path: str, module: str) -> bool:
-    """Whether a file with a bare suffix exports the module's init function: a plain library lies beside extensions under
-    such a name too. What cannot be read counts as one (its load will tell)."""
+    """Whether a file with a bare suffix exports the module's init function: a plain library lies beside extensions
+    under such a name too. What cannot be read counts as one (its load will tell)."""
     leaf = module.rpartition(".")[2]
     wanted = {f"PyInit_{leaf}", f"_PyInit_{leaf}", f"PyModExport_{leaf}", f"_PyModExport_{leaf}"}
     try:
@@ -142,7 +148,7 @@ def own_event(extension: Extension) -> Event:
 
 
 def top_level_names(who: Importer, paths: Sequence[str]) -> list[str]:
-    """What a user would import: top-level packages and modules among the paths; for a namespace package its children."""
+    """What a user would import: top-level packages and modules among the paths; a namespace package's children."""
     out: set[str] = set()
     files = set(paths)
     for root in who.roots:
@@ -160,8 +166,10 @@ def _names(who: Importer, below: list[str], files: set[str], root: str, prefix: 
             continue
         name = first.removesuffix(".py") if first.endswith(".py") else None
         if name is None:
-            module = module_of(who, posixpath.join(root, *prefix, first))
-            name = module.rpartition(".")[2] if module else None
+            path = posixpath.join(root, *prefix, first)
+            module = module_of(who, path)
+            real = module is not None and (not bare_suffix(who, path) or has_init(who.view, path, module))
+            name = module.rpartition(".")[2] if module is not None and real else None
         if name and name.isidentifier() and name != "__init__":
             yield ".".join((*prefix, name))
     for folder, inside in folders.items():

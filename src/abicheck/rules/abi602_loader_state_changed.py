@@ -65,7 +65,7 @@ def check(scene: Scene) -> Iterator[Finding]:
 
 def _is_its_own(scene: Scene, group: Group, event: Event) -> bool:
     source = event.because.rpartition(":")[0]
-    return bool(source) and scene.view.origin(f"{scene.view.root}/{source}") == group.origin
+    return bool(source) and any(scene.view.origin(f"{root}/{source}") == group.origin for root in scene.importer.roots)
 
 
 def _note(scene: Scene, group: Group, events: list[Event], text: str, rule: str) -> Finding:

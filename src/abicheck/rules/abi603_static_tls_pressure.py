@@ -34,7 +34,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from abicheck.loader.glibc import TLS_SURPLUS, GlibcProcess
+from abicheck.loader.glibc import GlibcProcess
+from abicheck.loader.glibc_checks import TLS_SURPLUS
 from abicheck.model import Confidence, Fact, Finding, Remedy, Severity
 from abicheck.rules import Rule
 from abicheck.rules.scene import Scene

@@ -60,7 +60,7 @@ def grade(scene: Scene, f: LoadFailure) -> Grade:
     severity, confidence = Severity.ERROR, Confidence.HIGH
     if f.situation == "after" and f.cause is not None:
         depends.append("import-order")
-        assumptions.append(f"if {f.cause.label} is imported first")
+        assumptions.append(f"if {f.cause_import} is imported first")
     if f.failure.needs_host or _outside(scene, f.failure):
         depends.append("host")
         assumptions.append(f"on this host ({scene.host.label})")
@@ -122,7 +122,7 @@ def what(scene: Scene, f: LoadFailure) -> str:
     if f.importance in ("unreferenced", "optional"):
         verb = verb.replace("will", "would")
     if f.situation == "after" and f.cause is not None:
-        verb += f" if {f.cause.label} is imported first"
+        verb += f" if {f.cause_import} is imported first"
     if f.situation == "damaged":
         verb += f" once {f.subject.name} {f.subject.version} is installed"
     return sentence(f"`import {f.unit.module}` {verb}: {reason}.")
@@ -167,8 +167,8 @@ def _served_first(scene: Scene, f: LoadFailure) -> Iterator[Fact]:
     for o in diff.run.trace.objects:
         if o.kept and o.path == f.failure.provider:
             yield Fact(
-                f"{base(o.real)} is in the process because {f.cause.label} loaded it; a loaded library of that name serves "
-                "every later request for it",
+                f"is in the process because {f.cause_import} loaded it; a loaded library of that name serves every later "
+                "request for it",
                 ref(scene.view, o.real), loader_rule=_capture_rule(scene),
             )  # fmt: skip
             return

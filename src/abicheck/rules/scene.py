@@ -29,6 +29,7 @@ from abicheck.loader.scenarios import (
     Unit,
     contested,
     difference,
+    loads,
     reach,
 )
 from abicheck.loader.units import Importer, bare_group, group_of, module_of, whole_unit
@@ -62,6 +63,7 @@ class LoadFailure:
     imported first. ``damaged``: an extension that loads today and no longer will, because files changed.
     ``importance``: ``demanded`` (importing the project is certain to do it), ``reachable`` (a module of the project
     imports it unguarded), ``optional`` (every import of it is guarded or inside a function), ``unreferenced``.
+    ``cause_import``: the import of ``cause`` that brings what decides.
     """
 
     situation: Situation
@@ -71,6 +73,7 @@ class LoadFailure:
     result: EventResult
     importance: Literal["demanded", "reachable", "optional", "unreferenced"]
     cause: Group | None = None
+    cause_import: str = ""
     orders: Orders | None = None
 
     @property
@@ -280,19 +283,28 @@ class Scene:
         out = []
         for meeting in self.meetings:
             for diff, other in ((meeting.a_first, meeting.b_first), (meeting.b_first, meeting.a_first)):
-                works = () if other.broken else ((other.first.label, other.second.label),)
-                orders = Orders(((diff.first.label, diff.second.label),), works)
                 sure = self._broken_by_import(diff) if diff.broken else frozenset()
+                subject = diff.second.origin if diff.second.origin in self.subject_origins else meeting.a.origin
+                also = {b.unit.path for b in other.broken}
                 for broken in diff.broken:
                     result = diff.run.results[broken.unit.path].result
                     importance = self.importance(diff.second, broken.unit)
                     if importance == "demanded" and broken.unit.path not in sure:
                         importance = "reachable"
+                    first = self._brought_by(diff, broken.failure)
+                    works = () if broken.unit.path in also else ((broken.unit.module, first),)
+                    orders = Orders(((first, broken.unit.module),), works)
                     out.append(
-                        LoadFailure("after", broken.unit, diff.second.origin, meeting.a.origin, result, importance,
-                                    diff.first, orders)
+                        LoadFailure("after", broken.unit, diff.second.origin, subject, result, importance, diff.first,
+                                    first, orders)
                     )  # fmt: skip
         return tuple(out)
+
+    def _brought_by(self, diff: Difference, failure: Failure) -> str:
+        """The import of the first project that mapped the file which decides the failure."""
+        provider = self.view.lookup(failure.provider).real if failure.provider.startswith("/") else ""
+        at = diff.run.by_real.get(provider)
+        return loads(diff.run, provider) if at is not None and at.event > 0 else diff.first.label
 
     def _broken_by_import(self, diff: Difference) -> frozenset[str]:
         """Units that already fail when only what importing the first project is certain to load came before them."""
