@@ -8,7 +8,7 @@ from abicheck.model import Finding, Severity
 from abicheck.report import Report
 from abicheck.reporters import _words as w
 
-NOTHING = "nothing"
+NOTHING = "on its own"
 
 
 @dataclass(frozen=True, slots=True)
