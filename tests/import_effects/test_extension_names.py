@@ -106,3 +106,25 @@ def test_imports_from_compiled_code_are_possible() -> None:
         "pkg/_one.so",
         "pkg/_two.so",
     ]
+
+
+def test_a_table_whose_lengths_are_not_found_is_searched_for_words() -> None:
+    packed = zlib.compress("".join(WORDS).encode())
+    assert set(found(b"\x7fELF\0zlib\0" + packed + b"\xff" * 400)) >= {"decimal", "numpy"}
+
+
+def test_named_characters_may_load_unicodedata() -> None:
+    files = {
+        "pkg.py": 'DASH = "\\N{EM DASH}"\nimport other',
+        "other.so": b"",
+        "/p/lib/python3.12/lib-dynload/unicodedata.so": b"",
+    }
+    assert [(e.module, e.certain) for e in effects(files)] == [("unicodedata", False), ("other", True)]
+
+
+def test_standard_extensions_after_compiled_code_may_be_there_already() -> None:
+    files = {"pkg.py": "import _a, other, _b", "other.so": b""}
+    files |= {f"/p/lib/python3.12/lib-dynload/{n}.so": b"" for n in ("_a", "_b")}  # type: ignore[misc]
+    assert [(e.module, e.certain, e.by_now) for e in effects(files)] == [
+        ("_a", True, False), ("other", True, False), ("_b", True, True),
+    ]  # fmt: skip

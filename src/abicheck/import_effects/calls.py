@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from abicheck.import_effects import tree as t
-from abicheck.import_effects.core import MAX_CALL_STEPS, MAX_DEPTH, Frame, Module, Raised
+from abicheck.import_effects.core import MAX_CALL_STEPS, MAX_DEPTH, Frame, Module
 from abicheck.import_effects.expressions import Expressions
 from abicheck.import_effects.values import (
     LAZY,
@@ -271,8 +271,3 @@ def _merged(values: list[Value]) -> Value:
         if other is not first and not (isinstance(first, str | int | float | tuple | None) and other == first):
             return UNKNOWN
     return first
-
-
-def certain_raise(kind: str) -> Raised:
-    """A :class:`Raised` for library functions that certainly fail."""
-    return Raised(kind)

@@ -17,7 +17,7 @@ from abicheck.import_effects.string_tables import table_strings
 
 CHUNK = 4 << 20
 MAX_SCAN = 24 << 20  # bytes of one file; names of modules stand among the first read-only data
-MAX_TABLE_FILE = 16 << 20  # bytes of a file whose packed string tables are looked for
+MAX_TABLE_FILE = 32 << 20  # bytes of a file whose packed string tables are looked for
 _WORD = re.compile(rb"\0([A-Za-z_](?:\w|\.[A-Za-z_]){1,200}+)(?=\0)")
 _NAME = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*\Z", re.ASCII)
 _CAPSULE = re.compile(r"_?C?_?\w*API\w*\Z")  # the attribute of a C-API capsule: the module before it is imported
@@ -49,7 +49,7 @@ def _names_in(source: ByteSource, bare: frozenset[str]) -> tuple[str, ...]:
         packed = packed or b"\0zlib\0" in data or b"LZSS string data" in data
         carry = data[-600:]
     if packed and source.size <= MAX_TABLE_FILE:
-        for text in table_strings(source.pread(0, source.size)):
+        for text in table_strings(source.pread(0, source.size), bare):
             if _NAME.match(text) and ("." in text or text in bare):
                 out[_module_of(text)] = None
     return tuple(out)

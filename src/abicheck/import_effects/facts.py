@@ -84,7 +84,8 @@ class Effect:
         certain: happens in every run of this import that succeeds. Otherwise it may: it stands under a condition that
             cannot be told, or it is an import that compiled code names.
         optional: stands inside a ``try`` that survives its failure.
-        by_now: certain, but an uncertain effect before this one may already have done it.
+        by_now: certain, but it may have happened earlier: an uncertain effect before this one names it, or it is one of
+            the standard library's and compiled code ran before, which can import those without a trace.
         because: ``pkg/__init__.py:12``, the line that does it.
         chain: the import statements that lead there, outermost first.
     """

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from abicheck.import_effects import tree as t
-from abicheck.import_effects.core import MAX_DEPTH, Core, Frame, Module, Raised
+from abicheck.import_effects.core import Core, Frame, Module, Raised
 from abicheck.import_effects.extension_names import names_in
 from abicheck.import_effects.facts import Link
 from abicheck.import_effects.finder import Spec
@@ -95,11 +96,13 @@ class Importing(Core):
         for name in self.mentioned(module.name, module.spec.path):
             if name in self.modules and self.modules[name].state != "new":
                 continue
-            with self.linked(Link(module.name, label, 0)), self.unsure(), self.tolerant():
-                try:
-                    self.import_module(name)
-                except Raised:
-                    continue
+            with self.linked(Link(module.name, label, 0)):
+                self._possible(name)
+
+    def _possible(self, name: str) -> None:
+        """Import a module that may be imported here, or may fail to be."""
+        with self.unsure(), self.tolerant(), contextlib.suppress(Raised):
+            self.import_module(name)
 
     def mentioned(self, name: str, path: str) -> list[str]:
         """Importable modules that an extension's bytes name, in the order they stand there."""
@@ -168,6 +171,8 @@ class Importing(Core):
         if summary.problem:
             del self.modules[module.name]
             raise Raised("SyntaxError")
+        if "\\N{" in (self.source(module) or "") and not self.is_loaded("unicodedata"):
+            self._possible("unicodedata")  # the compiler needs it for named characters, unless a .pyc is used
         sure, depth, flags = self.sure, self.depth, self.flags
         module.state, self.depth = "running", 0
         try:
@@ -269,6 +274,10 @@ class Importing(Core):
 
     def is_symbol(self, dotted: str) -> bool:
         raise NotImplementedError
+
+    def is_loaded(self, name: str) -> bool:
+        module = self.modules.get(name)
+        return module is not None and module.state != "new"
 
     def is_complete(self, module: Module) -> bool:
         """Whether ``module.env`` holds every name the module has."""
@@ -380,8 +389,3 @@ class Importing(Core):
             frame.module.env[name] = value
         else:
             frame.names[name] = value
-
-
-def depth_exceeded(core: Core) -> bool:
-    """Whether calls nest deeper than import-time code does."""
-    return core.depth > MAX_DEPTH

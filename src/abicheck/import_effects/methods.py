@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from abicheck.import_effects.core import Frame
-from abicheck.import_effects.library import load_file
+from abicheck.import_effects.importlib_calls import load_file
 from abicheck.import_effects.loads import is_path_to_file, open_library, sink_method
 from abicheck.import_effects.paths import path_method, text_of
 from abicheck.import_effects.values import (

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 MAX_TABLE = 4 << 20  # bytes of one table, unpacked
 MIN_STRINGS = 12
+MIN_WORD = 5  # letters; shorter words occur inside others
 PROBE = 160  # bytes of a text by which it is told from chance: they hold no control characters
 REACH = 192 << 10  # bytes around a packed text within which its lengths lie
 _ZLIB = re.compile(rb"\x78[\x01\x5e\x9c\xda]")
@@ -20,12 +21,18 @@ _LZSS = re.compile(rb"\xff[\t\n -~]{8}[\x01-\xff]")
 _MARKS = (b"__main__", b"__name__", b"__test__")  # every module has them
 
 
-def table_strings(data: bytes) -> Iterator[str]:
-    """Strings of all packed tables in ``data`` (a whole extension file)."""
+def table_strings(data: bytes, words: frozenset[str]) -> Iterator[str]:
+    """Strings of all packed tables in ``data`` (a whole extension file).
+
+    Some compilers scatter the lengths. Then those of ``words`` that occur anywhere in the text stand for its strings.
+    """
     for match in _ZLIB.finditer(data):
         unpacked = _inflate(data, match.start())
         if unpacked is not None:
-            yield from _split(unpacked[0], data, unpacked[1])
+            strings = list(_split(unpacked[0], data, unpacked[1]))
+            if not strings and all(mark in unpacked[0] for mark in _MARKS):
+                strings = sorted(w for w in words if len(w) >= MIN_WORD and w.encode() in unpacked[0])
+            yield from strings
     if b"LZSS string data" not in data:
         return
     done = 0
