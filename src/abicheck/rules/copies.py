@@ -224,16 +224,16 @@ def _opened_by_name(scene: Scene) -> frozenset[str]:
 @functools.cache
 def pairs(scene: Scene) -> tuple[Pair, ...]:
     """Every two copies of one family that a subject and somebody else (or the subject and the prefix) would bring."""
-    out: dict[tuple[str, str], Pair] = {}
-    for n, group in enumerate(scene.subjects):
+    out: dict[frozenset[str], Pair] = {}
+    for group in scene.subjects:
         copies = subject_copies(scene, group)
         mine = [c for c in copies if c.origin == group.origin or c.liveness == "needed"]
         rest = [c for c in copies if c not in mine]
-        later = [c for g in scene.subjects[n + 1 :] for c in subject_copies(scene, g)]
+        beside = [c for g in scene.subjects if g is not group for c in subject_copies(scene, g)]
         for a in mine:
-            for b in (*rest, *later, *standing_copies(scene)):
+            for b in (*rest, *beside, *standing_copies(scene)):
                 if a.what.family == b.what.family and a.place != b.place and distinct(a, b):
-                    out.setdefault((a.place, b.place), Pair(group, a, b))
+                    out.setdefault(frozenset((a.place, b.place)), Pair(group, a, b))
     return tuple(out.values())
 
 
