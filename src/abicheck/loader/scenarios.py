@@ -137,7 +137,8 @@ class Broken:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What one order changes for the group that comes second: ``first`` was loaded before ``second``."""
+    """What one order changes for the group that comes second: ``first`` was loaded before ``second``. ``cured``: paths of
+    units that fail alone and load now."""
 
     first: Group
     second: Group
@@ -146,10 +147,11 @@ class Difference:
     broken: tuple[Broken, ...]
     libraries: tuple[MovedLibrary, ...]
     bindings: tuple[MovedBinding, ...]
+    cured: frozenset[str] = frozenset()
 
     @property
     def empty(self) -> bool:
-        return not (self.broken or self.libraries or self.bindings)
+        return not (self.broken or self.libraries or self.bindings or self.cured)
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,13 +255,13 @@ def reach(run: Run, base: Run) -> Reach:
     started = set(base.by_real)
     objects = run.trace.objects
     names: dict[str, str] = {}
-    for o in objects:
-        if o.kept:
-            for n in o.names:
-                if not n.startswith(_PRIVATE):
-                    names.setdefault(n, o.real)
-    for e in run.trace.edges:
-        if e.provider is not None and objects[e.requester].kept and not e.name.startswith(_PRIVATE):
+    # What a failed load had found counts too: somebody else's copy of it may cure the failure.
+    for o in sorted(objects, key=lambda o: not o.kept):
+        for n in o.names:
+            if not n.startswith(_PRIVATE):
+                names.setdefault(n, o.real)
+    for e in sorted(run.trace.edges, key=lambda e: not objects[e.requester].kept):
+        if e.provider is not None and not e.name.startswith(_PRIVATE):
             names.setdefault(e.name, objects[e.provider].real)
     own = frozenset(run.by_real) - started
     opens = any(r.event.flags_global and r.outcome == "loaded" for r in run.trace.events)
@@ -366,14 +368,16 @@ def _owners(files: Iterable[str], unique: Callable[[str], Mapping[str, UniqueSym
 def difference(simulator: Simulator, first: Group, second: Group) -> Difference:
     """Load ``first``, then ``second``; what of ``second`` is not as when it is alone."""
     alone, together = simulator.run(second), simulator.run(first, second)
-    broken = []
+    broken, cured = [], set()
     for unit in second.units:
         before, after = alone.results[unit.path].result, together.results[unit.path].result
         if after.failure is not None and after.outcome in ("failed", "aborted") and before.outcome == "loaded":
             broken.append(Broken(unit, after.failure, "aborted" if after.outcome == "aborted" else "failed"))
+        elif before.outcome in ("failed", "aborted") and after.outcome == "loaded":
+            cured.add(unit.path)
     return Difference(
         first, second, together, alone, tuple(broken), tuple(_moved_libraries(alone, together)),
-        tuple(_moved_bindings(alone, together)),
+        tuple(_moved_bindings(alone, together)), frozenset(cured),
     )  # fmt: skip
 
 

@@ -66,7 +66,7 @@ def grade(scene: Scene, f: LoadFailure) -> Grade:
         assumptions.append(f"on this host ({scene.host.label})")
     if f.importance in ("reachable", "unreferenced"):
         depends.append("python-code")
-        assumptions.append(f"if `{f.unit.module}` is imported")
+        assumptions.append(f"if the program does so ({f.action})")
     if f.importance == "unreferenced":
         severity = Severity.WARNING
     if f.importance == "optional":
@@ -89,7 +89,7 @@ def _finding(scene: Scene, rule: str, alike: list[LoadFailure], more: Addition) 
     f = alike[0]
     g = grade(scene, f)
     failure = f.failure
-    modules = listed(x.unit.module for x in alike)
+    modules = listed(x.unit.module or base(x.unit.path) for x in alike)
     facts, remedies = more(scene, f)
     subject = ref(scene.view, failure.requester)
     provider = ref(scene.view, failure.provider)
@@ -103,7 +103,7 @@ def _finding(scene: Scene, rule: str, alike: list[LoadFailure], more: Addition) 
         what=what(scene, f),
         why=(*_evidence(scene, f), *facts, *_more_modules(alike, modules)),
         remedies=(*remedies, *_remedies(scene, f)),
-        key=failure.version or failure.symbol or failure.library or base(failure.provider) or f.unit.module,
+        key=failure.version or failure.symbol or failure.library or base(failure.provider) or f.unit.module or base(f.unit.path),
         wheel=f.subject,
         conda_package=other,
         subject=subject,
@@ -125,7 +125,7 @@ def what(scene: Scene, f: LoadFailure) -> str:
         verb += f" if {f.cause_import} is imported first"
     if f.situation == "damaged":
         verb += f" once {f.subject.name} {f.subject.version} is installed"
-    return sentence(f"`import {f.unit.module}` {verb}: {reason}.")
+    return sentence(f"{f.action} {verb}: {reason}.")
 
 
 def _reason(failure: Failure) -> str:

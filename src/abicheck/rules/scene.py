@@ -17,7 +17,7 @@ from abicheck.binary.facts import Binary, Slice
 from abicheck.errors import BinaryError
 from abicheck.host import Host
 from abicheck.loader.dyld_search import LOADABLE
-from abicheck.loader.process import EventResult, Failure
+from abicheck.loader.process import Event, EventResult, Failure
 from abicheck.loader.scenarios import (
     Difference,
     Group,
@@ -80,6 +80,11 @@ class LoadFailure:
     def failure(self) -> Failure:
         assert self.result.failure is not None
         return self.result.failure
+
+    @property
+    def action(self) -> str:
+        """What a program does that fails, as people write it."""
+        return f"`import {self.unit.module}`" if self.unit.module else f"opening {posixpath.basename(self.unit.path)}"
 
 
 class Scene:
@@ -253,7 +258,15 @@ class Scene:
     @functools.cached_property
     def failures(self) -> tuple[LoadFailure, ...]:
         """All loads that fail because of the subjects: alone, after one another, or because files changed."""
-        return (*self._alone, *self._after, *self._damaged)
+        return (*(self._with_cure(f) for f in self._alone), *self._after, *self._damaged)
+
+    def _with_cure(self, f: LoadFailure) -> LoadFailure:
+        """A failure that another import, made first, prevents: with both orders."""
+        for _, diff in self.differences:
+            if diff.second.origin == f.owner and f.unit.path in diff.cured:
+                orders = Orders(((f.unit.module,),), ((diff.first.label, f.unit.module),))
+                return replace(f, orders=orders)
+        return f
 
     @functools.cached_property
     def _alone(self) -> tuple[LoadFailure, ...]:
@@ -264,7 +277,23 @@ class Scene:
                 if result.outcome in ("failed", "aborted") and result.failure is not None:
                     importance = self.importance(group, unit) if unit.path in paths else "demanded"
                     out.append(LoadFailure("alone", unit, group.origin, group.origin, result, importance))
+            out += self._loose(group)
         return tuple(out)
+
+    def _loose(self, group: Group) -> Iterator[LoadFailure]:
+        """Libraries of a subject that no import is seen to load but that its Python code names: opened as ctypes would,
+        after everything else of the project."""
+        run = self.stage.simulator.run(group)
+        for native in self.natives[group.origin]:
+            real = self.view.lookup(native.path).real
+            if native.module or native.binary is None or real in run.by_real or _is_program(native.binary.slices[0]):
+                continue
+            if not self.sites(group.origin).names_file(native.path):
+                continue
+            result = run.process.fork().load(Event(native.path, "dlopen"))
+            if result.outcome in ("failed", "aborted") and result.failure is not None:
+                unit = Unit(native.path, "", (result.event,), demanded=False)
+                yield LoadFailure("alone", unit, group.origin, group.origin, result, "unreferenced")
 
     def _results(self, group: Group) -> Iterator[tuple[Unit, EventResult]]:
         """Every unit by itself, and what else importing the project is certain to open."""
@@ -496,6 +525,15 @@ class Scene:
             if n.problem is not None
         ]
         return tuple(sorted(out))
+
+
+def _is_program(part: Slice) -> bool:
+    """Whether a binary is started, not opened."""
+    if part.format == "elf":
+        return bool(part.interp or part.pie or part.etype == 2)  # type: ignore[attr-defined]
+    if part.format == "macho":
+        return bool(part.filetype not in ("dylib", "bundle"))  # type: ignore[attr-defined]
+    return not part.is_dll  # type: ignore[attr-defined]
 
 
 def _native_name(path: str) -> bool:

@@ -7,6 +7,7 @@ An extension that fails is grave when importing the project loads it, and nothin
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -62,6 +63,12 @@ class ImportSites:
             for node, guarded in _imports(tree.body, False):
                 if module in _names(node, package):
                     yield Site(self._view.relative(path), node.lineno, guarded)
+
+    def names_file(self, path: str) -> bool:
+        """Whether some Python file of the project has a library's name, with or without its suffix, in quotes."""
+        name = path.rpartition("/")[2]
+        wanted = re.compile(rf"""["'/](?:{re.escape(name)}|{re.escape(name.partition(".")[0])})["']""")
+        return any(wanted.search(self._text(p)) for p in self._sources)
 
     def _text(self, path: str) -> str:
         if path not in self._texts:
