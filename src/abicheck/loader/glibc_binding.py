@@ -67,7 +67,6 @@ def resolve(
     memory: BindingMemory,
     owner: InScope,
     scope: Sequence[InScope],
-    shared: int,
     *,
     own_first: bool,
     asserts_versions: bool,
@@ -75,14 +74,15 @@ def resolve(
     """Bind all references of ``owner``.
 
     Args:
-        scope: the objects in search order; the first ``shared`` of them are the global scope.
-        own_first: DT_SYMBOLIC: the object itself is searched before the scope (ELF-25); position ``len(scope)`` means it.
+        scope: the objects in search order: the global scope, then the list of the root.
+        own_first: DT_SYMBOLIC: the object itself is searched before the scope (ELF-25); position ``len(scope)`` means
+            the object itself.
         asserts_versions: glibc up to 2.40 (ELF-39).
     """
-    key = (owner.ident, tuple(o.ident for o in scope), shared, own_first, asserts_versions)
+    key = (owner.ident, tuple(o.ident for o in scope), own_first, asserts_versions)
     hit = memory.resolutions.get(key)
     if hit is None:
-        hit = memory.resolutions[key] = _resolve(memory, owner, scope, shared, own_first, asserts_versions)
+        hit = memory.resolutions[key] = _resolve(memory, owner, scope, own_first, asserts_versions)
     return hit
 
 
@@ -90,7 +90,6 @@ def _resolve(
     memory: BindingMemory,
     owner: InScope,
     scope: Sequence[InScope],
-    shared: int,
     own_first: bool,
     asserts_versions: bool,
 ) -> Resolution:

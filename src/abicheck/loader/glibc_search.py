@@ -28,7 +28,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A file the search ends at. ``elf`` is None when its content is unknown; ``error`` is glibc's text of a refusal."""
+    """A file the search ends at. ``elf`` is None when its content is unknown; ``error`` is glibc's refusal, if any."""
 
     path: str
     how: str

@@ -64,8 +64,8 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Mapped:
-    """One object the loader mapped. ``how`` is a word of contract.md section 5; ``how_owner`` the file whose tag or whose
-    name served; ``rule`` the loader rule. ``kept`` is False when the load that brought it was undone (GEN-3)."""
+    """One object the loader mapped. ``how`` is a word of contract.md section 5; ``how_owner`` the file whose tag or
+    whose name served; ``rule`` the loader rule. ``kept`` is False when the load that brought it was undone (GEN-3)."""
 
     index: int
     path: str
@@ -83,7 +83,7 @@ class Mapped:
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """How one need of one object was met. ``provider`` is an index into the mapped objects, None when nothing met it."""
+    """How one need of one object was met. ``provider`` is an index into the mapped objects, None when nothing did."""
 
     requester: int
     name: str
@@ -120,7 +120,7 @@ class EventResult:
 
 @dataclass(slots=True)
 class Trace:
-    """The whole record. ``bindings[i]`` are those of ``objects[i]``, made when it was relocated, in the file's order."""
+    """The whole record. ``bindings[i]`` are those of ``objects[i]``, made when it was relocated, in file order."""
 
     events: list[EventResult] = field(default_factory=list)
     objects: list[Mapped] = field(default_factory=list)

@@ -1,0 +1,114 @@
+"""What glibc checks of a loaded object before and while it relocates it: versions, CPU level, thread-local storage.
+
+Used by ``glibc.py``; each check raises :class:`~abicheck.loader.glibc_mapping.Stop` with the words of dlerror().
+"""
+
+from __future__ import annotations
+
+from abicheck.host import version_key
+from abicheck.loader.glibc_mapping import Mapper, Object, Stop
+
+# Bytes of static TLS that late-loaded libraries share (ELF-45): glibc elf/dl-tls.c, tls_static_surplus_init with the
+# default tunables: (nns - 1) * 144 + nns * 144 + 512 with nns = 4; before 2.32 a constant.
+TLS_SURPLUS = 3 * 144 + 4 * 144 + 512
+TLS_SURPLUS_BEFORE_2_32 = 1664
+# Alignment of the static block: the thread control block's own (sysdeps/x86_64/nptl/tls.h, TLS_TCB_ALIGN).
+TLS_ALIGN = 64
+X86_ISA_BITS = {1: 1, 2: 2, 4: 3, 8: 4}  # GNU_PROPERTY_X86_ISA_1_{BASELINE,V2,V3,V4} -> level (ELF-48)
+GLIBC_STUBS = frozenset(
+    {
+        "libc.so.6",
+        "libm.so.6",
+        "libpthread.so.0",
+        "libdl.so.2",
+        "librt.so.1",
+        "libutil.so.1",
+        "libanl.so.1",
+        "libresolv.so.2",
+    }
+)
+NEEDED_ASSERTION = (
+    "Inconsistency detected by ld.so: dl-version.c: _dl_check_map_versions: Assertion `needed != NULL' failed!"
+)
+
+
+def check_versions(mapper: Mapper, index: int) -> None:
+    """Every needed version must be defined by the object that answers to the file name (ELF-36, ELF-37, ELF-42)."""
+    obj = mapper.objects[index]
+    if obj.elf is None:
+        return
+    for need in obj.elf.verneed:
+        at = mapper.state.names.get(need.file)
+        if at is None:
+            raise Stop(mapper.failure("PROCESS_ABORT", NEEDED_ASSERTION, "ELF-37", index, library=need.file))
+        provider = mapper.objects[at]
+        for version in need.versions:
+            if version.weak or _defines(mapper, provider, need.file, version.name):
+                continue
+            text = f"{provider.path}: version `{version.name}' not found (required by {obj.path})"
+            outside = not provider.path.startswith(mapper.searcher.view.root + "/")
+            failure = mapper.failure(
+                "MISSING_VERSION", text, "ELF-36", index, provider=provider.path, library=need.file,
+                version=version.name, attempts=provider.attempts, needs_host=outside,
+            )  # fmt: skip
+            raise Stop(failure)
+
+
+def _defines(mapper: Mapper, provider: Object, file: str, version: str) -> bool:
+    if provider.elf is not None:
+        return not provider.elf.has_verdef or any(d.name == version for d in provider.elf.verdef)
+    if provider.provides:
+        return version in provider.provides
+    glibc = mapper.host.glibc
+    if glibc is not None and file in GLIBC_STUBS and version.startswith("GLIBC_2"):
+        return version_key(version) <= glibc  # ELF-43
+    if glibc is not None and version == "GLIBC_ABI_DT_RELR":
+        return glibc >= (2, 36)  # ELF-42
+    return True
+
+
+def check_cpu(mapper: Mapper, index: int) -> None:
+    """ELF-48: an object that was built for a higher x86-64 level than the CPU has."""
+    obj = mapper.objects[index]
+    if obj.elf is None or mapper.host.cpu_level is None or (mapper.host.glibc or (2, 33)) < (2, 33):
+        return
+    needed = max((level for bit, level in X86_ISA_BITS.items() if obj.elf.isa_needed & bit), default=0)
+    if needed > mapper.host.cpu_level:
+        text = f"{obj.path}: CPU ISA level is lower than required"
+        raise Stop(mapper.failure("LOAD_REJECTED", text, "ELF-48", index, provider=obj.path, needs_host=True))
+
+
+def take_static_tls(mapper: Mapper, index: int) -> None:
+    """ELF-45: initial-exec TLS of an object that comes after the start takes from a fixed surplus."""
+    obj = mapper.objects[index]
+    if obj.elf is None or not obj.elf.uses_ie_tls or obj.elf.tls is None or obj.event == 0:
+        return
+    state, host = mapper.state, mapper.host
+    if index in state.in_static:
+        return
+    size, align = obj.elf.tls
+    align = max(align, 1)
+    before = host.glibc is not None and host.glibc < (2, 32)
+    free = (TLS_SURPLUS_BEFORE_2_32 if before else TLS_SURPLUS) + _tls_slack(mapper) - state.static_tls
+    if align > max(TLS_ALIGN, _start_alignment(mapper)) or size > free:
+        text = f"{obj.path}: cannot allocate memory in static TLS block"
+        raise Stop(mapper.failure("LOAD_REJECTED", text, "ELF-45", index, provider=obj.path, needs_host=True))
+    rest = (free - size) // align * align
+    state.static_tls += free - rest
+    state.in_static |= {index}
+
+
+def _start_alignment(mapper: Mapper) -> int:
+    tls = [o.elf.tls for o in mapper.objects if o.event == 0 and o.elf is not None and o.elf.tls is not None]
+    return max((a for _, a in tls), default=1)
+
+
+def _tls_slack(mapper: Mapper) -> int:
+    """What rounding the static block up to its alignment leaves over (glibc elf/dl-tls.c, _dl_determine_tlsoffset)."""
+    used = 0
+    for o in mapper.objects:
+        if o.event == 0 and o.elf is not None and o.elf.tls is not None:
+            size, align = o.elf.tls
+            used = -(-(used + size) // max(align, 1)) * max(align, 1)
+    alignment = max(TLS_ALIGN, _start_alignment(mapper))
+    return -(used + TLS_SURPLUS) % alignment
