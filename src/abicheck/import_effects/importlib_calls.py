@@ -1,5 +1,5 @@
 # ruff: noqa: ARG001 (all handlers of one table have one signature)
-"""Imports that are calls: ``importlib``, ``__import__``, files by path, ``exec``; and ``sys.modules`` changed by hand."""
+"""Imports that are calls: ``importlib``, ``__import__``, files by path, ``exec``; ``sys.modules`` changed by hand."""
 
 from __future__ import annotations
 

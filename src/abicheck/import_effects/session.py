@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
+from collections.abc import Iterator
+
 from abicheck.import_effects import library as _library  # noqa: F401 (registers what it knows)
 from abicheck.import_effects import loads, methods
 from abicheck.import_effects.core import Frame, Raised
@@ -11,12 +15,24 @@ from abicheck.import_effects.registry import KNOWN
 from abicheck.import_effects.statements import Statements
 from abicheck.import_effects.values import UNKNOWN, Method, Symbol, Value
 
+RECURSION_LIMIT = 12_000  # Python frames; they do not use the C stack (CPython 3.11 on)
 _OBJECTS = frozenset(
     {"os.environ", "sys.modules", "ctypes.cdll", "ctypes.pydll", "ctypes.windll", "ctypes.oledll", "os.path"}
     | {"ctypes.pythonapi", "sys.builtin_module_names", "sys.flags", "sys.implementation", "sys.version_info"}
     | {"builtins.list", "sys.exit", "os._exit", "os.abort"}
 )
 _FOLDERS = ("ctypes.cdll.", "ctypes.pydll.", "ctypes.windll.", "ctypes.oledll.")
+
+
+@contextlib.contextmanager
+def deep_recursion() -> Iterator[None]:
+    """Room for long import chains: each imported module and each call takes about a dozen frames here."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(before, RECURSION_LIMIT))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
 
 
 class Session(Statements):
@@ -30,9 +46,12 @@ class Session(Statements):
         start = len(self.effects)
         self.sure, self.doubt = True, False
         try:
-            self.import_module(name)
+            with deep_recursion():
+                self.import_module(name)
         except Raised as raised:
             self.emit(None, "unknown", name=f"import {name} fails: {raised}", module=name)
+        except RecursionError:
+            self.emit(None, "unknown", name=f"import {name} nests too deeply to be followed", module=name)
         del self.chain[:]
         return self.effects[start:]
 
