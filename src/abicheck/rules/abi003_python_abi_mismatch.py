@@ -322,10 +322,11 @@ def _python_imports(scene: Scene, native: Native) -> Iterator[str]:
 def _beyond_stable_abi(scene: Scene, subject: Origin) -> Iterator[Finding]:
     """Modules that claim the stable ABI and use more: they load here, and the next Python may lack what they use."""
     promised = _abi3_promise(scene, subject)
+    served = _served_by_python(scene, subject)
     found: list[tuple[Native, list[str]]] = []
     for native in mapped(scene, subject):
         if native.module is not None and (promised or ".abi3." in base(native.path)):
-            beyond = sorted(set(_python_imports(scene, native)) - stable_symbols().keys())
+            beyond = sorted(served.get(native.path, set()) - stable_symbols().keys())
             if beyond:
                 found.append((native, beyond))
     if not found or scene.interpreter.minor > newest_known():
@@ -350,6 +351,24 @@ def _beyond_stable_abi(scene: Scene, subject: Origin) -> Iterator[Finding]:
         wheel=subject,
         subject=native.ref,
     )  # fmt: skip
+
+
+def _served_by_python(scene: Scene, subject: Origin) -> dict[str, set[str]]:
+    """Path of each object of the subject's -> the C-API symbols it got from the interpreter's own files. Names like
+    ``PyDateTimeAPI`` may come from a library of the project."""
+    group = next((g for g in scene.subjects if g.origin == subject), None)
+    if group is None or not (group.units or group.prelude):
+        return {}
+    trace = scene.run_of(group).trace
+    view = scene.view
+    python = view.origin(view.lookup(posixpath.join(view.root, scene.interpreter.executable)).real)
+    own = {o.index for o in trace.objects if o.event == 0 and view.origin(o.real) == python}
+    return {
+        o.real: {_plain(scene, b.symbol) for b in trace.bindings.get(o.index, ()) if b.provider in own
+                 and is_python_symbol(b.symbol)}
+        for o in trace.objects
+        if o.kept and view.origin(o.real) == subject
+    }  # fmt: skip
 
 
 def _abi3_promise(scene: Scene, subject: Origin) -> bool:
