@@ -88,7 +88,8 @@ def _file_events(stage: Stage, laid: Mapping[str, Wheel], text: str) -> list[Eve
         placed = next(p for p in stage.placed if p.wheel is laid[os.path.abspath(wheel)])
         path = next((t.path for t in placed.targets if t.member == member), None)
         if path is None:
-            raise InputError("no-such-member", f"{wheel} has no member {member}", f"abicheck inspect {wheel} lists them")
+            hint = f"abicheck inspect {wheel} lists them"
+            raise InputError("no-such-member", f"{wheel} has no member {member}", hint)
         name = posixpath.join(stage.after.root, path)
     elif "/" in name or _absolute(stage.after, name) != name:
         name = _absolute(stage.after, name)
@@ -202,8 +203,8 @@ def check(operands: Sequence[str], *, prefix: str, options: CheckOptions | None 
         scene = Scene(stage, [p.origin for p in placed], transaction, refused)
         findings = run_rules(scene, options)
         inputs = tuple(_input(r) for r in asked.requests)
-        skipped = (*scene.skipped, *opened.problems, *_missing(asked))
-        return Judgement(target_info(stage), inputs, findings, tuple(sorted(set(skipped))), tuple(_notes(asked, transaction)))
+        skipped = tuple(sorted({*scene.skipped, *opened.problems, *_missing(asked)}))
+        return Judgement(target_info(stage), inputs, findings, skipped, tuple(_notes(asked, transaction)))
 
 
 def _refused(asked: Inputs, interpreter: Interpreter, subdir: str, host: str) -> list[Refusal]:
@@ -247,9 +248,8 @@ def _inputs(operands: Sequence[str], prefix: Prefix, options: CheckOptions, fold
 def _input(request: Request) -> InputInfo:
     wheel, asked = request.wheel, request.asked_by
     by = RequestedBy(asked.file, asked.line) if asked is not None else None
-    return InputInfo(
-        "wheel", wheel.filename, wheel.display_name, wheel.version, wheel.sha256, len(wheel.natives), not wheel.natives, by
-    )
+    count = len(wheel.natives)
+    return InputInfo("wheel", wheel.filename, wheel.display_name, wheel.version, wheel.sha256, count, not count, by)
 
 
 def _installed(dist: Distribution, scene: Scene) -> InputInfo:

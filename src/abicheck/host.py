@@ -189,7 +189,7 @@ def _cpu_level() -> int:
 
 
 def read_ld_so_cache(path: str) -> dict[str, tuple[CacheEntry, ...]]:
-    """Parse ld.so.cache in the format of glibc 2.2 and later (elf/cache.c, dl-cache.h). Unreadable: an empty mapping."""
+    """Parse ld.so.cache as glibc 2.2 and later write it (elf/cache.c, dl-cache.h). Unreadable: an empty mapping."""
     try:
         with open(path, "rb") as f:
             data = f.read(64 << 20)

@@ -25,7 +25,8 @@ class Severity(enum.IntEnum):
 
 
 class Confidence(enum.IntEnum):
-    """How sure: HIGH follows from files and documented rules, MEDIUM rests on one printed assumption, LOW is heuristic."""
+    """How sure: HIGH follows from files and documented rules, MEDIUM rests on one printed assumption, LOW is
+    heuristic."""
 
     LOW = 1
     MEDIUM = 2
@@ -42,7 +43,7 @@ OriginKind = Literal["wheel", "conda", "pip", "host", "unowned"]
 
 @dataclass(frozen=True, slots=True, order=True)
 class Origin:
-    """Who brings a file: a wheel of the transaction, a conda package, a distribution pip already installed, the host."""
+    """Who brings a file: a wheel of the transaction, a conda package, a distribution pip installed before, the host."""
 
     kind: OriginKind
     name: str = ""
@@ -71,8 +72,8 @@ class FileRef:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One place a loader looked. ``outcome``: found, absent, unknown, wrong-class, wrong-machine, too-short, bad-header,
-    directory, unreadable, not-a-library, rejected (a loader may add its own words)."""
+    """One place a loader looked. ``outcome``: found, absent, unknown, wrong-class, wrong-machine, too-short,
+    bad-header, directory, unreadable, not-a-library, rejected (a loader may add its own words)."""
 
     path: str
     outcome: str
@@ -142,7 +143,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Skipped:
-    """Something that was not analysed, why, and whether the verdict could depend on it (then the gate does not pass)."""
+    """Something that was not analysed, why, and whether the verdict could depend on it (then the gate fails)."""
 
     path: str
     reason: str

@@ -19,7 +19,7 @@ from typing import Literal, Protocol
 
 from abicheck.binary.facts import Binary
 from abicheck.binary.reading import read_binary
-from abicheck.binary.source import BytesSource, ByteSource, DiskSource
+from abicheck.binary.source import ByteSource, BytesSource, DiskSource
 from abicheck.errors import BinaryError
 from abicheck.model import FileRef, Origin
 
@@ -95,7 +95,7 @@ def _disk_entry(e: os.DirEntry[str]) -> Entry:
 
 
 class MemoryTree:
-    """Files given as a mapping of absolute path to entry; directories follow from the paths. For snapshots and tests."""
+    """Files given as a mapping of absolute path to entry; directories follow from the paths. Snapshots and tests."""
 
     def __init__(self, files: Mapping[str, Entry]) -> None:
         self._dirs: dict[str, dict[str, Entry]] = {"/": {}}
@@ -128,7 +128,7 @@ class Layer:
 
 
 class LayeredTree:
-    """A base tree with a :class:`Layer` over it. Added files replace what was there (pip unlinks, then writes; PY-13)."""
+    """A base tree with a :class:`Layer` over it. Added files replace what was there (pip unlinks and writes; PY-13)."""
 
     def __init__(self, base: Tree, layer: Layer) -> None:
         self._base = base
@@ -316,7 +316,7 @@ class View:
         return found.entry.source()
 
     def read_text(self, path: str, limit: int = 4 << 20) -> str | None:
-        """Text of a file as UTF-8 (undecodable bytes replaced), or None when it is no readable file or over ``limit`` bytes."""
+        """Text of a file as UTF-8 (undecodable bytes replaced); None for no readable file or over ``limit`` bytes."""
         found = self.lookup(path)
         if found.status != "file" or found.entry is None or found.entry.size > limit:
             return None

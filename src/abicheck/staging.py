@@ -10,7 +10,7 @@ import posixpath
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from abicheck.binary.source import BytesSource, ByteSource
+from abicheck.binary.source import ByteSource, BytesSource
 from abicheck.host import Host
 from abicheck.model import Origin
 from abicheck.overlay import DiskTree, Entry, Layer, LayeredTree, Listing, RecordedTree, SplitTree, Tree, View

@@ -36,7 +36,8 @@ class Import:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Export:
-    """A symbol that the loader would find in the file. ELF ``binding``: global, weak, unique. PE ``forward``: DLL.name."""
+    """A symbol that the loader would find in the file. ELF ``binding``: global, weak, unique. PE ``forward``:
+    DLL.name."""
 
     name: str | None
     version: str | None = None
@@ -71,7 +72,8 @@ class Slice(Protocol):
     def flags(self) -> frozenset[str]: ...
     @property
     def floors(self) -> dict[str, str]:
-        """Greatest version asked of each family (GLIBC, GLIBCXX, CXXABI, GCC ...), or {"macos": "11.0"}, {"msvc": "14.40"}."""
+        """Greatest version asked of each family (GLIBC, GLIBCXX, CXXABI, GCC ...), or {"macos": "11.0"}, {"msvc":
+        "14.40"}."""
 
     def imports(self) -> list[Import]: ...
     def exports(self) -> list[Export]: ...

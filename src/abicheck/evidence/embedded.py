@@ -28,7 +28,8 @@ class Embedded:
 @cache
 def _proofs(only: str | None) -> dict[str, Pattern]:
     """Scan names are "family/member/index of the proof"."""
-    return {f"{f.name}/{m.name}/{n}": proof for f in families() if only in (None, f.name) for m in f.members for n, proof in enumerate(m.inner)}
+    wanted = (f for f in families() if only in (None, f.name))
+    return {f"{f.name}/{m.name}/{n}": proof for f in wanted for m in f.members for n, proof in enumerate(m.inner)}
 
 
 def embedded(source: ByteSource, only: str | None = None) -> tuple[Embedded, ...]:

@@ -1,9 +1,8 @@
 """The door to ``runtimes.toml``: which runtimes exist, how a copy is recognised, and what two copies do to each other.
 
 The table is data with sources; this module types and checks it and answers three questions: what is this file
-(:func:`recognise`), which byte patterns tell a static copy or a version (``Member.inner`` and ``banner``), and what follows
-when two copies share a process (:func:`consequence`). It never opens a file.
-"""
+(:func:`recognise`), which byte patterns tell a static copy or a version (``Member.inner`` and ``banner``), and what
+follows when two copies share a process (:func:`consequence`). It never opens a file."""
 
 from __future__ import annotations
 

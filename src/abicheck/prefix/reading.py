@@ -148,8 +148,9 @@ class Prefix:
 
     @functools.cached_property
     def recorded_paths(self) -> tuple[str, ...]:
-        """Libraries and programs that records (pip's too) list and that are not there: a partial copy of an environment.
-        Their content is unknown, not absent. Files of a package whose distribution pip has replaced are really gone."""
+        """Libraries and programs that records (pip's too) list and that are not there: a partial copy of an
+        environment. Their content is unknown, not absent. Files of a package whose distribution pip has replaced are
+        really gone."""
         out: list[str] = []
         for record in self.records:
             natives = [p for p in record.files if _NATIVE.search(p)]

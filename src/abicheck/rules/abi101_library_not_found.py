@@ -105,7 +105,7 @@ def _left_to_an_unknown_host(scene: Scene) -> Iterator[Finding]:
                 ),
                 remedies=(
                     use_conda_build(scene.prefix.display, conda_name(scene, group.origin.name)),
-                    Remedy("or describe the host that the environment runs on", "abicheck WHEEL --prefix ENV --host auto"),
+                    Remedy("or describe the host of the environment", "abicheck WHEEL --prefix ENV --host auto"),
                 ),
                 key=asked,
                 wheel=group.origin,

@@ -31,8 +31,8 @@ OSError: libjemalloc.so.2: cannot allocate memory in static TLS block
 
 ## References
 
-glibc elf/dl-load.c `open_verify`, elf/dl-reloc.c `_dl_try_allocate_static_tls`; dyld Loader.cpp; Microsoft, "PE Format".
-"""
+glibc elf/dl-load.c `open_verify`, elf/dl-reloc.c `_dl_try_allocate_static_tls`; dyld Loader.cpp; Microsoft, "PE
+Format"."""
 
 from __future__ import annotations
 

@@ -80,19 +80,22 @@ def _finding(
     user, first = loads(diff.alone, who[0].requester), loads(diff.run, after)
     inner = [b for b in diff.bindings if b.before == before and b.after == after and is_cxx(b.symbol)]
     risky = bool(inner) and not upward
+    consequence = "every symbol asked of it is there"
+    if inner:
+        consequence = f"{len(inner)} C++ references bind to the other build now"
     conda = next((o for o in (diff.second.origin, diff.first.origin, loser.origin) if o.kind == "conda"), None)
     return Finding(
         rule=RULE.id,
         severity=Severity.WARNING if risky else Severity.NOTE,
         confidence=Confidence.MEDIUM,
         what=sentence(
-            f"`{user}` will use {winner.origin.label}'s {name} instead of {loser.origin.label}'s if `{first}` is imported "
-            "first."
+            f"`{user}` will use {winner.origin.label}'s {name} instead of {loser.origin.label}'s if `{first}` is "
+            "imported first."
         ),
         why=(
             Fact(f"serves {name} because {first} loaded it first", winner, loader_rule=who[0].edge.rule),
             Fact(f"is what {listed(users)} would get alone", loser),
-            Fact(f"{len(inner)} C++ references bind to the other build now" if inner else "every symbol asked of it is there"),
+            Fact(consequence),
         ),
         remedies=(use_conda_build(scene.prefix.display, conda_name(scene, meeting.a.origin.name)),),
         key=name,

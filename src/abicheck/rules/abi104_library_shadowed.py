@@ -2,15 +2,16 @@
 
 ## What happens
 
-A library of the wheel is there, under the right name, and is not used: an equally named one stands earlier in the search.
-Or the other way round: the wheel puts a library into a directory that conda's packages search, and they take it.
+A library of the wheel is there, under the right name, and is not used: an equally named one stands earlier in the
+search. Or the other way round: the wheel puts a library into a directory that conda's packages search, and they take
+it.
 
 ## Why: the loader rule
 
-A file without DT_RPATH of its own inherits that of the interpreter, `$ORIGIN/../lib`, so the environment's library comes
-before the one beside it (ELF-9, CL-1). A file with DT_RUNPATH skips the environment and reaches the system's (ELF-11).
-Files of a wheel's data scheme land in `lib/`, on the interpreter's own path (PY-12). On Windows the directory of the
-`.pyd` and that of python.exe come before added directories (WIN-4).
+A file without DT_RPATH of its own inherits that of the interpreter, `$ORIGIN/../lib`, so the environment's library
+comes before the one beside it (ELF-9, CL-1). A file with DT_RUNPATH skips the environment and reaches the system's
+(ELF-11). Files of a wheel's data scheme land in `lib/`, on the interpreter's own path (PY-12). On Windows the directory
+of the `.pyd` and that of python.exe come before added directories (WIN-4).
 
 ## Example
 
@@ -81,7 +82,9 @@ def _passed_over(scene: Scene, group: Group) -> Iterator[Finding]:
             continue
         requester, provider = objects[edge.requester], objects[edge.provider]
         real = scene.view.lookup(own).real
-        if provider.real == real or scene.view.origin(requester.real) != group.origin or not provider.real.startswith("/"):
+        if provider.real == real or not provider.real.startswith("/"):
+            continue
+        if scene.view.origin(requester.real) != group.origin:
             continue
         if scene.view.origin(provider.real) == group.origin or (edge.name, provider.real) in seen:
             continue

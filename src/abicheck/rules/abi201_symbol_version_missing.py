@@ -8,9 +8,9 @@ wanted it, and stops; whether the symbol would ever be called does not matter.
 ## Why: the loader rule
 
 An ELF file records, for each library it needs, the symbol versions it was linked against. When glibc loads it, every
-such version must be defined by the file that was actually found (ELF-36). Which file is found is decided before versions
-are looked at: a file found first, or already loaded under that name (ELF-1, ELF-2), is not skipped because it is too
-old. Versions of libstdc++ and glibc only grow, so an older file lacks the newer names (CL-3).
+such version must be defined by the file that was actually found (ELF-36). Which file is found is decided before
+versions are looked at: a file found first, or already loaded under that name (ELF-1, ELF-2), is not skipped because it
+is too old. Versions of libstdc++ and glibc only grow, so an older file lacks the newer names (CL-3).
 
 ## Example
 

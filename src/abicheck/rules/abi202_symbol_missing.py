@@ -8,10 +8,10 @@ could not be found" (Windows).
 ## Why: the loader rule
 
 Python opens extensions with RTLD_NOW: every symbol of the extension and of all that it pulls in is bound before the
-import returns (ELF-44, MAC-19). On Linux any library of the right name serves, whatever it defines (ELF-2); a definition
-under another version is not taken (ELF-38); what other extensions loaded privately is invisible (ELF-23). On macOS and
-Windows each symbol must come from the library named for it (MAC-15, WIN-16). Two builds of one C++ library with
-different `std::string` layouts have different symbol names (CL-8).
+import returns (ELF-44, MAC-19). On Linux any library of the right name serves, whatever it defines (ELF-2); a
+definition under another version is not taken (ELF-38); what other extensions loaded privately is invisible (ELF-23). On
+macOS and Windows each symbol must come from the library named for it (MAC-15, WIN-16). Two builds of one C++ library
+with different `std::string` layouts have different symbol names (CL-8).
 
 ## Example
 
@@ -56,7 +56,6 @@ RULE = Rule(
 )
 # Itanium C++ ABI manglings of std::string and its parts under the two ABIs (GCC manual, "Dual ABI"; CL-8).
 _NEW = re.compile(r"NSt7__cxx11|B5cxx11")
-_OLD = re.compile(r"Ss|SaIcE|St11char_traits")
 
 
 def check(scene: Scene) -> Iterator[Finding]:
@@ -78,8 +77,8 @@ def _more(scene: Scene, f: LoadFailure) -> tuple[Sequence[Fact], Sequence[Remedy
             Fact(f"defines {name}: the same function with the other std::string layout", ref(scene.view, path), name,
                  loader_rule="CL-8")
         )  # fmt: skip
-    elif _NEW.search(symbol) or re.search(r"(?<![A-Za-z])Ss(?![a-z])", symbol):
-        kind = "new (cxx11)" if _NEW.search(symbol) else "old"
+    elif is_new(symbol) or re.search(r"(?<![A-Za-z])Ss(?![a-z])", symbol):
+        kind = "new (cxx11)" if is_new(symbol) else "old"
         facts.append(Fact(f"the name uses the {kind} std::string layout", symbol=symbol, loader_rule="CL-8"))
     return facts, ()
 
@@ -105,20 +104,24 @@ def _twin(scene: Scene, f: LoadFailure) -> tuple[str, str] | None:
             continue
         for name in provider.slices[0].exported:  # type: ignore[attr-defined]
             text = name.decode("utf-8", "replace")
-            if text != f.failure.symbol and _skeleton(text) == wanted:
+            if _skeleton(text) == wanted and is_new(text) != is_new(f.failure.symbol):
                 return text, o.real
     return None
+
+
+def is_new(symbol: str) -> bool:
+    """Whether a name is mangled for the std::string of GCC 5 and later."""
+    return bool(_NEW.search(symbol))
 
 
 _STRING = re.compile(r"NSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE|Ss")
 
 
 def _skeleton(symbol: str) -> str | None:
-    """A mangled name with every std::string replaced by one mark and ABI tags dropped; None when it names no string.
+    """A mangled name with every std::string replaced by one mark and ABI tags dropped; None when it is not mangled.
 
     Back references (``S1_``) shift when a string's spelling changes length in substitutions, so they are blanked."""
-    if not symbol.startswith("_Z") or not (_STRING.search(symbol) or "B5cxx11" in symbol):
-        if not symbol.startswith("_Z"):
-            return None
+    if not symbol.startswith("_Z"):
+        return None
     plain = _STRING.sub("%", symbol.replace("B5cxx11", ""))
     return re.sub(r"S[0-9A-Z]*_", "&", plain)

@@ -2,9 +2,9 @@
 
 ## What happens
 
-On macOS the extension calls a second Python that was never initialised, and the process dies with "PyThreadState_Get: no
-current thread" or alike. On Linux the calls reach the executable's own Python, so the second one is idle weight, as long
-as it is of the same version. On Windows every extension links a pythonXY.dll; one of another version is refused.
+On macOS the extension calls a second Python that was never initialised, and the process dies with "PyThreadState_Get:
+no current thread" or alike. On Linux the calls reach the executable's own Python, so the second one is idle weight, as
+long as it is of the same version. On Windows every extension links a pythonXY.dll; one of another version is refused.
 
 ## Why: the loader rule
 
@@ -81,13 +81,14 @@ def _in_group(scene: Scene, group: Group) -> Iterator[Finding]:
         same = tuple(numbers) == scene.interpreter.minor
         asked, served = ref(scene.view, objects[edge.requester].real), ref(scene.view, provider.real)
         mac = scene.system == "osx"
+        who = base(asked.path) if asked else group.label
         yield Finding(
             rule=RULE.id,
             severity=Severity.ERROR if mac else Severity.NOTE if same else Severity.WARNING,
             confidence=Confidence.HIGH if served is not None and provider.real.startswith("/") else Confidence.MEDIUM,
             what=sentence(
                 f"`import {group.label}` will bring a second Python into the process"
-                + (" and end it." if mac else f": {base(asked.path) if asked else group.label} links {base(edge.name)}.")
+                + (" and end it." if mac else f": {who} links {base(edge.name)}.")
             ),
             why=(
                 Fact(f"needs {edge.name}", asked),

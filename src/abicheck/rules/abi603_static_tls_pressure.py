@@ -27,8 +27,8 @@ libgomp.so.1   120 bytes each, and a copy of it in every second wheel
 
 ## References
 
-glibc elf/dl-tls.c `_dl_tls_static_surplus_init`, elf/dl-reloc.c `_dl_try_allocate_static_tls`; glibc manual, "Tunables".
-"""
+glibc elf/dl-tls.c `_dl_tls_static_surplus_init`, elf/dl-reloc.c `_dl_try_allocate_static_tls`; glibc manual,
+"Tunables"."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """A load that fails, as a finding: what all rules about failing loads share (ABI101, 102, 201, 202, 205).
 
-A rule of that kind picks failures of one loader class and may add facts and remedies of its own; how grave a failure is,
-and how sure, is the same for all of them and stands here.
-"""
+A rule of that kind picks failures of one loader class and may add facts and remedies of its own; how grave a failure
+is, and how sure, is the same for all of them and stands here."""
 
 from __future__ import annotations
 
@@ -103,7 +102,7 @@ def _finding(scene: Scene, rule: str, alike: list[LoadFailure], more: Addition) 
         what=what(scene, f),
         why=(*_evidence(scene, f), *facts, *_more_modules(alike, modules)),
         remedies=(*remedies, *_remedies(scene, f)),
-        key=failure.version or failure.symbol or failure.library or base(failure.provider) or f.unit.module or base(f.unit.path),
+        key=_key(f),
         wheel=f.subject,
         conda_package=other,
         subject=subject,
@@ -112,6 +111,13 @@ def _finding(scene: Scene, rule: str, alike: list[LoadFailure], more: Addition) 
         assumption=g.assumption,
         orders=f.orders,
     )
+
+
+def _key(f: LoadFailure) -> str:
+    """What tells this failure from others of the same files."""
+    failure = f.failure
+    named = failure.version or failure.symbol or failure.library or base(failure.provider)
+    return named or f.unit.module or base(f.unit.path)
 
 
 def what(scene: Scene, f: LoadFailure) -> str:
@@ -151,7 +157,8 @@ def _evidence(scene: Scene, f: LoadFailure) -> Iterator[Fact]:
     provider = ref(view, failure.provider)
     if provider is not None and provider != requester:
         yield Fact(f"is the file that serves it, from {provider.origin.label}", provider)
-    yield Fact(f"the loader says: {scene.view_text(failure.message)}", loader_rule=failure.rule, attempts=failure.attempts)
+    said = f"the loader says: {scene.view_text(failure.message)}"
+    yield Fact(said, loader_rule=failure.rule, attempts=failure.attempts)
     yield from _served_first(scene, f)
     if f.result.event.because:
         yield Fact(f"it is loaded by {f.result.event.because}")
@@ -167,8 +174,8 @@ def _served_first(scene: Scene, f: LoadFailure) -> Iterator[Fact]:
     for o in diff.run.trace.objects:
         if o.kept and o.path == f.failure.provider:
             yield Fact(
-                f"is in the process because {f.cause_import} loaded it; a loaded library of that name serves every later "
-                "request for it",
+                f"is in the process because {f.cause_import} loaded it; a loaded library of that name serves every "
+                "later request for it",
                 ref(scene.view, o.real), loader_rule=_capture_rule(scene),
             )  # fmt: skip
             return
