@@ -31,9 +31,9 @@ class Workshop:
         assert found is not None
         self.folder, self._compiler = folder, found
 
-    def library(self, source: str, name: str = "libx.so", **more: object) -> bytes:
+    def library(self, source: str, name: str = "libx.so", flags: tuple[str, ...] = (), **more: object) -> bytes:
         out = self.folder / "built" / name
-        self._compiler.shared(out, source, "-nostdlib", **{"soname": name, **more})  # type: ignore[arg-type]
+        self._compiler.shared(out, source, "-nostdlib", *flags, **{"soname": name, **more})  # type: ignore[arg-type]
         return out.read_bytes()
 
     def extension(self, module: str = "_ext", wants: tuple[str, ...] = (), needs: tuple[str, ...] = ()) -> bytes:

@@ -211,6 +211,8 @@ def _above_macos(scene: Scene, native: Native, tag: str, floor: tuple[int, ...])
     if not isinstance(part, MachoSlice) or part.platform != "macos" or not part.min_os:
         return
     needs = version_key(part.floors["macos"])[:2]
+    if scene.host.macos is not None and needs > scene.host.macos[:2]:
+        return  # the host itself is too old: ABI004 tells that
     allowed = max(floor, (11, 0)) if part.arch.startswith("arm64") else floor  # there is no older macOS for arm64
     allowed = (11, 0) if allowed == (10, 16) else allowed  # one release under two numbers
     if needs > allowed and needs != (10, 16):
