@@ -15,7 +15,7 @@ from abicheck.errors import UsageError
 from abicheck.locate import Choice, choose
 from abicheck.model import Severity
 from abicheck.reporters import RenderOptions
-from abicheck.reporters.text import Line, paint
+from abicheck.reporters._lines import Line, paint
 from abicheck.rules import LoadedRule, all_rules, check_selectors, find, matches
 
 

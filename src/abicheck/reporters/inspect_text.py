@@ -8,7 +8,7 @@ from typing import Any
 
 from abicheck.reporters import RenderOptions
 from abicheck.reporters import _words as w
-from abicheck.reporters.text import Line, paint
+from abicheck.reporters._lines import Line, paint
 
 
 def render_inspect(document: Mapping[str, Any], options: RenderOptions) -> str:

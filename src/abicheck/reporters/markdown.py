@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 
 from abicheck.report import Judged, Report
-from abicheck.reporters import RenderOptions, text
+from abicheck.reporters import RenderOptions
 from abicheck.reporters import _words as w
+from abicheck.reporters._lines import finding_lines, paint
 
 NAME = "markdown"
 SUMMARY = "for pull requests and job summaries"
@@ -71,7 +72,7 @@ def block(j: Judged, options: RenderOptions) -> str:
     """One finding as on a terminal, in a fence that nothing in it can close."""
     plain = RenderOptions(verbosity=options.verbosity, target_flag=options.target_flag)
     who = w.sides(j.finding.wheel, j.finding.conda_package)
-    body = text.paint(text.finding_lines(j, plain, who), plain).rstrip()
+    body = paint(finding_lines(j, plain, who), plain).rstrip()
     longest = max((len(run) for run in re.findall(r"`+", body)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}text\n{body}\n{fence}"

@@ -8,7 +8,7 @@ from typing import Any
 
 from abicheck.reporters import RenderOptions
 from abicheck.reporters import _words as w
-from abicheck.reporters.text import Line, paint
+from abicheck.reporters._lines import Line, paint
 
 # What the words of "how" mean, said of the file or name that owns the search path.
 _HOW = {
