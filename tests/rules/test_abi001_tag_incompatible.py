@@ -50,7 +50,7 @@ def refused(
         ("linux-64", "cp312-cp312-manylinux_2_17_aarch64", "none", "it is for Linux arm64, and this environment"),
         ("linux-64", "cp312-cp312-musllinux_1_2_x86_64", "none", "is for systems with musl, and the environment's"),
         ("linux-64", "cp312-cp312-manylinux_2_34_x86_64", "glibc=2.28", "needs glibc 2.34, and the host has 2.28"),
-        ("linux-64", "cp313-abi3-manylinux2014_x86_64", "none", "it is built for CPython 3.13 or later with the GIL"),
+        ("linux-64", "cp313-abi3-manylinux2014_x86_64", "none", "it is built for CPython 3.13 or later, and"),
         ("linux-64", "cp312-cp312t-linux_x86_64", "none", "it is built for CPython 3.12 without the GIL"),
         ("linux-64", "pp310-pypy310_pp73-linux_x86_64", "none", "it is built for PyPy 3.10"),
         ("osx-arm64", "cp312-cp312-macosx_14_0_arm64", "macos=13.0", "needs macOS 14.0, and the host has 13.0"),

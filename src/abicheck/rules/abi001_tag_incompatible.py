@@ -104,7 +104,7 @@ def _because(scene: Scene, refused: Refusal, reason: Reason) -> str:
     if reason == "requires-python":
         return f"it requires Python {wheel.requires_python}, and this is {scene.interpreter.version}"
     if reason == "python":
-        return f"it is built for {_built_for(refused)}, and this is {_this_python(scene)}"
+        return f"it is built for {_built_for(scene, refused)}, and this is {_this_python(scene)}"
     if reason == "libc":
         needs, has = ("musl", "glibc") if tag.libc == "musl" else ("glibc", "musl")
         return f"{tag.text} is for systems with {needs}, and the environment's Python runs on {has}"
@@ -118,10 +118,12 @@ def _because(scene: Scene, refused: Refusal, reason: Reason) -> str:
     return f"it is for {there}, and this environment is for {_this_platform(scene)}"
 
 
-def _built_for(refused: Refusal) -> str:
+def _built_for(scene: Scene, refused: Refusal) -> str:
     """The interpreters that the wheel's tags name: ``CPython 3.12``, ``CPython 3.13 without the GIL``."""
     rows = sorted({(t.interpreter, t.abi) for t in refused.wheel.tags})
-    return " or ".join(dict.fromkeys(_python_words(i, a) for i, a in rows))
+    words = " or ".join(dict.fromkeys(_python_words(i, a) for i, a in rows))
+    gil = scene.interpreter.free_threaded and all(a == "abi3" or a == i for i, a in rows)
+    return f"{words} with the GIL" if gil else words
 
 
 def _python_words(interpreter: str, abi: str) -> str:
@@ -131,7 +133,7 @@ def _python_words(interpreter: str, abi: str) -> str:
     if not digits.isdecimal():
         return interpreter
     if abi == "abi3":
-        return f"{name} {version} or later with the GIL"
+        return f"{name} {version} or later"
     if abi.startswith("cp") and abi.endswith("t"):
         return f"{name} {version} without the GIL"
     if abi.startswith("cp") and abi.endswith("d"):
