@@ -1,4 +1,8 @@
-"""What holds for every format, and each service's own rules. ``UPDATE_GOLDEN=1`` rewrites the golden files."""
+"""What holds for every format, and each service's own rules. ``UPDATE_GOLDEN=1`` rewrites the golden files.
+
+The reports are those of samples.py, each made for something a reporter has to show, and those in ``real``, which
+abicheck wrote about real wheels in real prefixes of Linux, macOS and Windows.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +28,11 @@ GOLDEN = Path(__file__).parent / "golden"
 UPDATE = os.environ.get("UPDATE_GOLDEN") == "1"
 FORMATS = names()
 SUFFIX = {r.name: (r.suffixes or (f".{r.name}.txt",))[0] for r in all_reporters()}
-REPORTS = {name: make() for name, make in samples.SAMPLES.items()}
+REAL = {
+    f"real-{path.stem}": Report.from_dict(json.loads(path.read_text(encoding="utf-8")))
+    for path in sorted((Path(__file__).parent / "real").glob("*.json"))
+}
+REPORTS = {**{name: make() for name, make in samples.SAMPLES.items()}, **REAL}
 OPTIONS = RenderOptions(target_flag="-n prod")
 
 every_report = pytest.mark.parametrize("sample", REPORTS)
@@ -50,7 +58,7 @@ def test_the_formats_of_the_contract_are_there():
 def test_golden(sample, form):
     """Rendered as committed, byte for byte. The long report is left to the tests of caps."""
     text = render(REPORTS[sample], form, OPTIONS)
-    assert text == render(samples.SAMPLES[sample](), form, OPTIONS), "equal reports give equal bytes"
+    assert text == render(Report.from_dict(REPORTS[sample].to_dict()), form, OPTIONS), "equal reports, equal bytes"
     if sample == "many":
         return
     text = without_pages(text) if form == "sarif" else text
