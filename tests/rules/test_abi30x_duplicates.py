@@ -217,6 +217,26 @@ def test_a_wheel_that_leads_condas_qt_to_its_plugins(maker: Maker) -> None:
     assert any("QT_QPA_PLATFORM_PLUGIN_PATH" in w.text and w.file is not None for w in f.why)
 
 
+INLINE = b"""
+import os
+os.environ["QT_QPA_PLATFORM_PLUGIN_PATH"] = os.path.join(os.path.dirname(os.path.abspath(__file__)), "qt", "plugins")
+"""
+
+
+# The place can be told only where the expression itself says it.
+@pytest.mark.parametrize(("text", "severity"), [(INLINE, Severity.ERROR), (QT, Severity.WARNING)])
+def test_a_variable_set_in_a_file_that_is_executed_not_imported(maker: Maker, text: bytes, severity: Severity) -> None:
+    """OpenCV reads config-3.py and executes it: no import statement leads there."""
+    conda_qt(maker)
+    files = {
+        f"view/_ext{SUFFIX}": extension("_ext", "@loader_path/.dylibs/libQt5Core.5.dylib"),
+        "view/.dylibs/libQt5Core.5.dylib": library("/DLC/view/.dylibs/libQt5Core.5.dylib", seed=7),
+        "view/config-3.py": text,
+    }
+    f = one(judged(runtime, maker, wheel(maker.root.parent, "view", files)))
+    assert f.severity is severity
+
+
 def test_two_qts_without_the_variable_are_weaker(maker: Maker) -> None:
     conda_qt(maker)
     f = one(judged(runtime, maker, qt_wheel(maker, b"")))

@@ -3,6 +3,7 @@ wheel."""
 
 from __future__ import annotations
 
+import ast
 import functools
 import posixpath
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from abicheck.evidence.activation import settings as script_settings
 from abicheck.evidence.activation import shell_of
 from abicheck.import_effects import derive
 from abicheck.knowledge.data_directories import directories
+from abicheck.loader.scenarios import Group
 from abicheck.model import FileRef, Origin
 from abicheck.rules.scene import Scene
 
@@ -70,24 +72,72 @@ def _state(scene: Scene) -> Iterator[Variable]:
 
 def _imports(scene: Scene, known: set[str]) -> Iterator[Variable]:
     for group in scene.subjects:
-        if not _mentions(scene, group.origin, known):
+        sources = _mentioning(scene, group.origin, known)
+        if not sources:
             continue
-        loaded: set[str] = set()
-        for name in group.imports:
-            for e in derive(scene.importer.context, name, loaded):
-                if e.kind != "environ" or e.removed or e.value is None or e.name not in known:
-                    continue
-                source, _, line = e.because.rpartition(":")
-                file = (
-                    scene.view.ref(posixpath.join(scene.view.root, source)) if source else FileRef(name, group.origin)
-                )
-                path = posixpath.normpath(e.value) if e.value.startswith(scene.view.root + "/") else ""
-                yield Variable(
-                    e.name, path, e.value, group.origin, file, int(line) if line.isdigit() else 0, name, e.certain
-                )
+        derived = set()
+        for v in _derived(scene, group, known):
+            derived.add(v.name)
+            yield v
+        for path, text in sources:
+            for v in _written(scene, group, path, text, known):
+                if v.name not in derived:
+                    yield v
 
 
-def _mentions(scene: Scene, origin: Origin, known: set[str]) -> bool:
-    """Whether any source of a project names one of the variables at all."""
-    sources = (scene.view.read_text(p) for p in scene.files_of(origin) if p.endswith(".py"))
-    return any(text is not None and any(n in text for n in known) for text in sources)
+def _derived(scene: Scene, group: Group, known: set[str]) -> Iterator[Variable]:
+    """What importing the project's names is seen to set."""
+    loaded: set[str] = set()
+    for name in group.imports:
+        for e in derive(scene.importer.context, name, loaded):
+            if e.kind != "environ" or e.removed or e.value is None or e.name not in known:
+                continue
+            source, _, line = e.because.rpartition(":")
+            at = posixpath.join(scene.view.root, source)
+            file = scene.view.ref(at) if source else FileRef(name, group.origin)
+            path = posixpath.normpath(e.value) if e.value.startswith(scene.view.root + "/") else ""
+            number = int(line) if line.isdigit() else 0
+            yield Variable(e.name, path, e.value, group.origin, file, number, name, e.certain)
+
+
+def _written(scene: Scene, group: Group, path: str, text: str, known: set[str]) -> Iterator[Variable]:
+    """Assignments in files that no import statement reaches (a project may read and execute its own settings file)."""
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError):
+        return
+    for node in ast.walk(tree):
+        if not (isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Subscript)):
+            continue
+        key = node.targets[0].slice
+        name = key.value if isinstance(key, ast.Constant) else None
+        if not isinstance(name, str) or name not in known or "environ" not in ast.unparse(node.targets[0].value):
+            continue
+        place = _beside(path, node.value)
+        value = ast.unparse(node.value)
+        file = scene.view.ref(path)
+        yield Variable(name, place, value, group.origin, file, node.lineno, group.label, certain=False)
+
+
+def _beside(path: str, value: ast.expr) -> str:
+    """The place that ``os.path.join(os.path.dirname(... __file__ ...), "a", "b")`` names, '' for other expressions."""
+    if not (isinstance(value, ast.Call) and ast.unparse(value.func).endswith("path.join") and value.args):
+        return ""
+    parts = [a.value for a in value.args[1:] if isinstance(a, ast.Constant) and isinstance(a.value, str)]
+    first = ast.unparse(value.args[0])
+    if len(parts) != len(value.args) - 1 or "__file__" not in first:
+        return ""
+    start = posixpath.dirname(path)
+    for _ in range(first.count("dirname") - 1):
+        start = posixpath.dirname(start)
+    return posixpath.normpath(posixpath.join(start, *parts))
+
+
+def _mentioning(scene: Scene, origin: Origin, known: set[str]) -> list[tuple[str, str]]:
+    """Sources of a project that name one of the variables: absolute path and text."""
+    out = []
+    for path in scene.files_of(origin):
+        text = scene.view.read_text(path) if path.endswith(".py") else None
+        if text is not None and any(n in text for n in known):
+            out.append((path, text))
+    return out
