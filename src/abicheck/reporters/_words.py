@@ -11,7 +11,7 @@ from abicheck.report import InputInfo, Judged, Pair, Report
 
 CAP = 5
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
-_CONDA = re.compile(r"^(conda|mamba|micromamba) (install|update|remove)\b(?!.*\s-[np]\b)")
+_CONDA = re.compile(r"^((?:conda|mamba|micromamba) (?:install|update|remove))\b(?: -[np] (?:\"[^\"]*\"|'[^']*'|\S+))?")
 _ASCII = str.maketrans(
     {"·": "-", "×": "x", "…": "...", "—": "-", "–": "-", "→": "->", "├": "|", "└": "`", "─": "-", "│": "|", "≥": ">="}
 )
@@ -87,7 +87,7 @@ def path_of(file: FileRef) -> str:
 
 def evidence(finding: Finding, cap: int | None = CAP) -> tuple[list[Evidence], int]:
     """Lines of why, and how many the cap left out. A file's origin is told where it is first mentioned."""
-    seen: set[str] = set()
+    seen: set[FileRef] = set()
     out: list[Evidence] = []
     files = left = 0
     for fact in finding.why:
@@ -100,11 +100,11 @@ def evidence(finding: Finding, cap: int | None = CAP) -> tuple[list[Evidence], i
             continue
         path = path_of(fact.file)
         text = clean(fact.text)
-        if path not in seen:
+        if fact.file not in seen:
             origin = whence(fact.file.origin, finding.wheel)
             told = fact.file.origin.name and fact.file.origin.name in text and fact.file.origin.version in text
             text = text if told or origin in text else f"{origin}, {text}"
-        seen.add(path)
+        seen.add(fact.file)
         out.append(Evidence(path, _with_rule(text, fact), fact))
     return out, left
 
@@ -138,8 +138,8 @@ def order_phrases(orders: Orders) -> list[tuple[str, str]]:
 
 
 def with_target(command: str, flag: str) -> str:
-    """A conda command that says which environment it means, when it does not yet."""
-    return _CONDA.sub(lambda m: f"{m[0]} {flag}", command) if flag else command
+    """A conda command that means the environment as the user named it; reports call it by its name."""
+    return _CONDA.sub(lambda m: f"{m[1]} {flag}", command) if flag else command
 
 
 def remedy_lines(remedies: Sequence[Remedy], flag: str) -> list[tuple[str, str]]:
