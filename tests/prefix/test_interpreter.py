@@ -81,6 +81,15 @@ def test_builds_told_by_the_build_string_alone(
     assert (found.debug, found.free_threaded, found.abi_tags) == (debug, threads, tags)
 
 
+@pytest.mark.parametrize(("version", "tag"), [("3.6.5", "cp36m"), ("3.7.12", "cp37m"), ("3.8.0", "cp38")])
+def test_old_pythons_carry_an_m(tmp_path: Path, version: str, tag: str) -> None:
+    made = Maker(tmp_path / "env")
+    made.record("python", version, {"bin/python": b"x"}, build="h0_0_cpython")
+    found = interpreter(made)
+    assert found.abi_tags == (tag,)
+    assert found.soabi == f"cpython-{tag[2:]}-x86_64-linux-gnu"
+
+
 def test_sysconfig_decides_over_the_build_string(tmp_path: Path) -> None:
     made = Maker(tmp_path / "env")
     path = "lib/python3.13t/_sysconfigdata_t_linux_x86_64-linux-gnu.py"

@@ -247,7 +247,7 @@ def _flags(record: CondaRecord | None, found: _Traces, files: Files) -> str:
         if "Py_DEBUG" in data or "Py_GIL_DISABLED" in data:
             return ("t" if data.get("Py_GIL_DISABLED") else "") + ("d" if data.get("Py_DEBUG") else "")
     if found.soabi:
-        match = re.match(r"cpython-3\d+(t?d?)-", found.soabi)
+        match = re.match(r"cpython-3\d+(t?d?)m?-", found.soabi)
         if match:
             return match[1]
     if found.flags:
@@ -281,7 +281,12 @@ def _soabi(implementation: str, minor: tuple[int, int], flags: str, subdir: str)
         return f"cp{minor[0]}{minor[1]}{flags.replace('d', '')}-{machine}"
     if implementation == "pypy":
         return f"pypy{minor[0]}{minor[1]}-pp73-{machine}"
-    return f"{implementation}-{minor[0]}{minor[1]}{flags}-{machine}"
+    return f"{implementation}-{minor[0]}{minor[1]}{flags}{_pymalloc(implementation, minor)}-{machine}"
+
+
+def _pymalloc(implementation: str, minor: tuple[int, int]) -> str:
+    """Up to 3.7 the ABI of every ordinary CPython build carries an ``m`` (dropped in 3.8, bpo-36707)."""
+    return "m" if implementation == "cpython" and minor < (3, 8) else ""
 
 
 def _executable(implementation: str, minor: tuple[int, int], flags: str, found: _Traces, windows: bool) -> str:
@@ -301,8 +306,9 @@ def _abi_tags(implementation: str, minor: tuple[int, int], flags: str, soabi: st
     if implementation == "graalpy":
         return (soabi.replace("-", "_").partition("_native")[0] + "_native",) if soabi else ()
     own = f"cp{minor[0]}{minor[1]}"
-    threads = "t" if "t" in flags else ""
-    return (f"{own}{threads}d", f"{own}{threads}") if "d" in flags else (f"{own}{threads}",)
+    threads, pymalloc = "t" if "t" in flags else "", _pymalloc(implementation, minor)
+    release = f"{own}{threads}{pymalloc}"
+    return (f"{own}{threads}d{pymalloc}", release) if "d" in flags else (release,)
 
 
 def _cache_tag(implementation: str, minor: tuple[int, int], soabi: str) -> str:
