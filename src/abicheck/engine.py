@@ -11,6 +11,8 @@ from typing import Any
 
 from abicheck.admission import Refusal, refusal
 from abicheck.errors import InputError
+from abicheck.examination import snapshot as write_snapshot_of
+from abicheck.host_file import describe_this_machine
 from abicheck.import_effects import new_session
 from abicheck.inputs import Inputs, Request, read_operands
 from abicheck.inputs.resolving import resolve
@@ -296,3 +298,18 @@ def target_info(stage: Stage) -> TargetInfo:
 def inspect(files: Sequence[str]) -> dict[str, Any]:
     """Facts of wheels, libraries, conda packages and snapshots: the JSON object of contract.md section 5a."""
     return inspect_files(files)
+
+
+def snapshot(prefix: str, output: str, *, host: bool = False) -> None:
+    """Write a portable picture of an environment to ``output``; with ``host`` that of this machine's part instead.
+
+    Raises ``InputError`` when there is nothing to picture or the file cannot be written.
+    """
+    if not host:
+        write_snapshot_of(_open(prefix), output)
+        return
+    try:
+        with open(output, "wb") as file:
+            file.write(describe_this_machine())
+    except OSError as e:
+        raise InputError("cannot-write", f"{output} cannot be written: {e.strerror or e}", "choose another -o FILE") from e

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import os
 import posixpath
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from abicheck.errors import InputError
 from abicheck.host import NOTHING, Host, declared, libstdcxx_nodes, this_machine, version_key
+from abicheck.host_file import read_host_file
 from abicheck.import_effects import ImportContext, startup_effects
 from abicheck.knowledge.host_profiles import HostProfile, profile
 from abicheck.loader import loader_for
@@ -108,6 +110,8 @@ def choose_host(text: str, subdir: str) -> Host:
         return this_machine(subdir)
     if text in ("none", ""):
         return NOTHING
+    if os.path.isfile(text):
+        return read_host_file(text, subdir)
     known = profile(text)
     if known is not None:
         return _from_profile(known, subdir)

@@ -175,7 +175,7 @@ class Mapper:
         if hit is None:
             nodeflib = asker.elf is not None and asker.elf.nodeflib
             hit = default_candidates(look, search, name, self._levels, nodeflib)
-        if hit is None and not self.host.complete:
+        if hit is None and (not self.host.complete or name in self.host.provides):
             return self._host_candidate(name)
         return hit
 

@@ -126,7 +126,8 @@ class MuslMapper(Mapper):
             above = self.objects[at].loader
             at = above if above >= 0 else 0 if at > 0 else -1
         hit = hit or self._first(search, _in(self._defaults, name), "default", -1)
-        return self._host_candidate(name) if hit is None and not self.host.complete else hit
+        elsewhere = not self.host.complete or name in self.host.provides
+        return self._host_candidate(name) if hit is None and elsewhere else hit
 
     def _first(self, search: Search, paths: Iterable[str], how: str, owner: int) -> Candidate | None:
         """The first file that opens is taken whatever it is: musl does not go on after a file of another kind."""
