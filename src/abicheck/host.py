@@ -233,6 +233,13 @@ def _hwcap_names(data: bytes, at: int, extension: int, text: object) -> list[str
     return []
 
 
+# What can be declared, and how each value is written.
+_FACTS = {
+    "glibc": r"2\.\d{1,3}", "libstdcxx": r"3\.4(\.\d{1,3})?", "macos": r"\d{1,3}(\.\d{1,3}){0,2}",
+    "windows": r"(10\.0\.)?\d{1,6}", "cpu": r"x86-64-v[1-4]",
+}  # fmt: skip
+
+
 def declared(text: str, target: str) -> Host:
     """A host from single facts: ``glibc=2.28,libstdcxx=3.4.25,macos=13.0,windows=20348,cpu=x86-64-v3``.
 
@@ -240,8 +247,8 @@ def declared(text: str, target: str) -> Host:
     """
     values: dict[str, str] = {}
     for part in text.split(","):
-        key, eq, value = part.strip().partition("=")
-        if not eq or key not in ("glibc", "libstdcxx", "macos", "windows", "cpu") or not re.search(r"\d", value):
+        key, _, value = part.strip().partition("=")
+        if key not in _FACTS or not re.fullmatch(_FACTS[key], value):
             raise UsageError(
                 "host-not-understood",
                 f"--host {text}: `{part.strip()}` is not understood",
@@ -257,8 +264,8 @@ def declared(text: str, target: str) -> Host:
         target,
         libc="glibc" if target.startswith("linux") else "",
         glibc=version_key(values["glibc"]) if "glibc" in values else None,
-        macos=version_key(values["macos"]) if "macos" in values else None,
-        windows_build=version_key(values["windows"])[-1] if "windows" in values else None,
+        macos=(*version_key(values["macos"]), 0)[:2] if "macos" in values else None,
+        windows_build=int(values["windows"].removeprefix("10.0.")) if "windows" in values else None,
         cpu_level=int(values["cpu"][-1]) if "cpu" in values else None,
         provides=provides,
     )
