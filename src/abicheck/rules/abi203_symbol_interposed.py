@@ -82,7 +82,7 @@ def _finding(
     mixed = twins.same_library and not (twins.upward or twins.same_version) and bool(stays or inner)
     names = listed(b.symbol for b in moved)
     last = (
-        f"the rest still uses {base(before)}" + (f" ({stays} references of the same files)" if stays else "")
+        f"the rest still uses {base(before)}" + (f" ({_count(stays)} of the same files)" if stays else "")
         + ": functions of one build work on data of the other"
         if mixed
         else "the definition is used by whoever was loaded first, and serves all"
@@ -92,7 +92,7 @@ def _finding(
         severity=_severity(mixed, moved[0].rule),
         confidence=Confidence.MEDIUM,
         what=sentence(
-            f"{len(moved)} references of `{user_import}` will bind to {winner.origin.label}'s {base(after)} instead of "
+            f"{_count(len(moved))} of `{user_import}` will bind to {winner.origin.label}'s {base(after)} instead of "
             f"{base(before)} if `{first}` is imported first."
         ),
         why=(
@@ -122,6 +122,10 @@ def _severity(mixed: bool, rule: str) -> Severity:
     if not mixed:
         return Severity.NOTE
     return Severity.WARNING if rule.startswith("MAC") else Severity.ERROR
+
+
+def _count(references: int) -> str:
+    return "1 reference" if references == 1 else f"{references} references"
 
 
 def _stays(diff: Difference, provider: str, users: set[str]) -> int:

@@ -111,7 +111,8 @@ def _replaced(prefix: Prefix, item: Replacement, gone: frozenset[str]) -> Findin
     if item.refusal:
         what = f"`pip install` of {new} will stop: it cannot remove {old}."
     else:
-        count = f"; {len(broken)} requirements on it break" if broken else ""
+        one = len(broken) == 1
+        count = f"; {len(broken)} {'requirement on it breaks' if one else 'requirements on it break'}" if broken else ""
         what = f"pip will remove {old} and put {new} in its place{count}."
     return Finding(
         rule=RULE.id,
