@@ -53,7 +53,7 @@ class Copy:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two copies that one process would hold: ``mine`` comes with the subject, ``other`` does not."""
+    """Two copies that one process would hold: ``mine`` is loaded by the subject (and its own when one of them is)."""
 
     subject: Group
     mine: Copy
@@ -223,16 +223,19 @@ def _opened_by_name(scene: Scene) -> frozenset[str]:
 
 @functools.cache
 def pairs(scene: Scene) -> tuple[Pair, ...]:
-    """Every two copies of one family that a subject and somebody else (or the subject and the prefix) would bring."""
+    """Every two copies of one family that would be in one process because of a subject: it brings one of them, or it
+    is the first to load one that is there."""
+    standing = standing_copies(scene)
+    there = {c.path for c in standing if c.liveness == "mapped" and c.origin not in scene.subject_origins}
     out: dict[frozenset[str], Pair] = {}
     for group in scene.subjects:
-        copies = subject_copies(scene, group)
-        mine = [c for c in copies if c.origin == group.origin or c.liveness == "needed"]
-        rest = [c for c in copies if c not in mine]
+        mine = sorted(subject_copies(scene, group), key=lambda c: c.origin != group.origin)
         beside = [c for g in scene.subjects if g is not group for c in subject_copies(scene, g)]
-        for a in mine:
-            for b in (*rest, *beside, *standing_copies(scene)):
-                if a.what.family == b.what.family and a.place != b.place and distinct(a, b):
+        for n, a in enumerate(mine):
+            for b in (*mine[n + 1 :], *beside, *standing):
+                if a.what.family != b.what.family or a.place == b.place or not distinct(a, b):
+                    continue
+                if not {a.path, b.path} <= there:  # two that others load today are not this install's doing
                     out.setdefault(frozenset((a.place, b.place)), Pair(group, a, b))
     return tuple(out.values())
 
@@ -252,9 +255,21 @@ def crossings(scene: Scene) -> Mapping[frozenset[str], tuple[MovedBinding, Diffe
     out: dict[frozenset[str], tuple[MovedBinding, Difference]] = {}
     for _, diff in scene.differences:
         for b in diff.bindings:
-            if b.after is None or is_standard(b.symbol):
+            if b.after is None or is_standard(b.symbol) or _shared_constant(scene, b):
                 continue
             for one in (b.before, b.object):
                 if one is not None and one != b.after:
                     out.setdefault(frozenset((one, b.after)), (b, diff))
     return out
+
+
+def _shared_constant(scene: Scene, b: MovedBinding) -> bool:
+    """Whether sharing a merged object exchanges nothing: it has one size on both sides and no guard, so it was
+    initialised by constants (a table in a header, a flag that a function keeps)."""
+    if not b.merged or b.before is None or b.after is None:
+        return False
+    one, two = (scene.unique_symbols(p) for p in (b.before, b.after))
+    guard = "_ZGV" + b.symbol.removeprefix("_Z")
+    mine, theirs = one.get(b.symbol), two.get(b.symbol)
+    same = mine is not None and theirs is not None and mine.size == theirs.size
+    return same and not b.symbol.startswith("_ZGV") and not (guard in one or guard in two)
