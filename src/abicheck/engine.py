@@ -20,7 +20,7 @@ from abicheck.inspection import inspect_files
 from abicheck.loader.process import Event, EventResult, Mapped, Process
 from abicheck.loader.units import event_of
 from abicheck.model import Finding, Skipped
-from abicheck.overlay import View
+from abicheck.overlay import View, anchor
 from abicheck.prefix import Distribution, Interpreter, Prefix, open_prefix
 from abicheck.report import CheckOptions, HostInfo, InputInfo, Judgement, RequestedBy, TargetInfo
 from abicheck.rules import all_rules
@@ -43,7 +43,7 @@ def make_stage(
     where = choose_host(host, subdir)
     before = view_before(prefix, where)
     laid, gone = tuple(placed), frozenset(removed)
-    after = view_after(prefix, where, laid, gone) if laid or gone else before
+    after = view_after(prefix, where, laid, gone, before) if laid or gone else before
     return Stage(prefix, interpreter, layout, subdir, where, dict(env or {}), laid, gone, before, after)
 
 
@@ -101,7 +101,7 @@ def _file_events(stage: Stage, laid: Mapping[str, Wheel], text: str) -> list[Eve
 
 def _absolute(view: View, name: str) -> str:
     """A FILE operand as a path of the view: in the prefix first, then on disk; a bare name stays one."""
-    if name.startswith("/"):
+    if anchor(name) is not None:
         return name
     inside = posixpath.join(view.root, name)
     if view.lookup(inside).status not in ("absent", "dir"):
@@ -135,12 +135,17 @@ def _trace_document(stage: Stage, process: Process, bindings: bool) -> dict[str,
 
 def _shown(view: View, o: Mapped) -> str:
     """An object's real path, prefix-relative inside the prefix."""
-    return view.relative(o.real) if o.real.startswith("/") else o.real
+    return _told(view, o.real)
+
+
+def _told(view: View, path: str) -> str:
+    """A path of the view as documents give it; a bare name stays one."""
+    return view.relative(path) if anchor(path) is not None else path
 
 
 def _event_row(view: View, r: EventResult) -> dict[str, Any]:
     row: dict[str, Any] = {
-        "open": view.relative(r.event.open) if r.event.open.startswith("/") else r.event.open,
+        "open": _told(view, r.event.open),
         "kind": r.event.kind,
         "global": r.event.flags_global,
         "label": r.event.label,
@@ -162,12 +167,12 @@ def _object_row(view: View, o: Mapped, names: Sequence[str], by_path: Mapping[st
     origin = view.origin(o.real)
     return {
         "path": names[o.index],
-        "opened_as": view.relative(o.path) if o.path.startswith("/") else o.path,
+        "opened_as": _told(view, o.path),
         "names": list(o.names),
         "origin": {"kind": origin.kind, "name": origin.name, "version": origin.version},
         # Index into "events"; what the interpreter itself brings belongs to none of them.
         "event": o.event - 1 if o.event > 0 else None,
-        "requested_as": view.relative(o.requested_as) if o.requested_as.startswith("/") else o.requested_as,
+        "requested_as": _told(view, o.requested_as),
         "requested_by": by_path.get(o.requested_by, view.relative(o.requested_by)) if o.requested_by else None,
         "how": o.how,
         "how_owner": by_path.get(o.how_owner, view.relative(o.how_owner)) if o.how_owner else None,
@@ -312,4 +317,6 @@ def snapshot(prefix: str, output: str, *, host: bool = False) -> None:
         with open(output, "wb") as file:
             file.write(describe_this_machine())
     except OSError as e:
-        raise InputError("cannot-write", f"{output} cannot be written: {e.strerror or e}", "choose another -o FILE") from e
+        raise InputError(
+            "cannot-write", f"{output} cannot be written: {e.strerror or e}", "choose another -o FILE"
+        ) from e

@@ -71,7 +71,8 @@ class DiskTree:
     @staticmethod
     def _read(path: str) -> Listing | None:
         try:
-            with os.scandir(path) as it:
+            # The root of a Windows drive is "C:" here; to Windows that is the drive's current directory.
+            with os.scandir(path + "/" if path.endswith(":") else path) as it:
                 return {e.name: _disk_entry(e) for e in it}
         except (FileNotFoundError, NotADirectoryError):
             return None
@@ -191,11 +192,17 @@ class SplitTree:
 def _ancestors(root: str) -> list[tuple[str, str]]:
     """(directory, child on the way to root) for every directory above root."""
     out = []
-    while root != "/":
-        parent = posixpath.dirname(root)
+    while (parent := posixpath.dirname(root)) and parent != root:
         out.append((parent, root))
         root = parent
     return out
+
+
+def anchor(path: str) -> str | None:
+    """Where an absolute path starts: ``/``, or the drive of a Windows path (``C:``); None for a relative one."""
+    if path.startswith("/"):
+        return "/"
+    return path[:2] if len(path) > 2 and path[1:3] == ":/" and path[0].isalpha() else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +253,7 @@ class View:
         return self._tree.listing(at.real) if at.status == "dir" else None
 
     def _walk(self, path: str) -> Found:
-        if not path.startswith("/"):
+        if anchor(path) is None:
             return Found("absent", path, path)
         parent, name = posixpath.split(path.rstrip("/") or "/")
         # The directory part is shared by many look-ups: resolve it once.
@@ -258,7 +265,8 @@ class View:
         return self._follow(base, [name], path)
 
     def _resolve_dir(self, path: str) -> str | None:
-        found = self._follow("/", [p for p in path.split("/") if p], path)
+        start = anchor(path + "/") or "/"
+        found = self._follow(start, [p for p in path.removeprefix(start).split("/") if p], path)
         return found.real if found.status == "dir" else None
 
     def _follow(self, at: str, parts: list[str], asked: str) -> Found:
@@ -270,7 +278,7 @@ class View:
             if part in ("", "."):
                 continue
             if part == "..":
-                at = posixpath.dirname(at)
+                at = posixpath.dirname(at) or at
                 continue
             entry, actual = self._entry(at, part)
             here = posixpath.join(at, actual)
@@ -281,8 +289,9 @@ class View:
                 if links > MAX_LINKS:
                     return Found("loop", asked, here)
                 target = entry.target.replace("\\", "/") if self._fold else entry.target
-                if target.startswith("/"):
-                    at = "/"
+                start = anchor(target)
+                if start is not None:
+                    at, target = start, target.removeprefix(start)
                 todo.extend(reversed(target.split("/")))
                 entry = Entry("dir", ident=at)
                 continue
