@@ -56,17 +56,22 @@ def view_before(prefix: Prefix, host: Host) -> View:
     return View(prefix.root, _split(prefix, _own_tree(prefix), host), prefix.origin, fold_case=prefix.fold_case)
 
 
-def view_after(prefix: Prefix, host: Host, placed: Iterable[Placed], removed: Iterable[str]) -> View:
-    """The environment as pip will leave it: ``removed`` (prefix-relative) are files of distributions it uninstalls."""
-    layer = Layer(removed={posixpath.join(prefix.root, p) for p in removed})
+def view_after(
+    prefix: Prefix, host: Host, placed: Iterable[Placed], removed: Iterable[str], before: View | None = None
+) -> View:
+    """The environment as pip will leave it: ``removed`` (prefix-relative) are files of distributions it uninstalls.
+    ``before``: the view of it as it is, when there is one already."""
+    places = _Places(before or view_before(prefix, host), prefix.fold_case)
+    layer = Layer(removed={places.of(p) for p in removed})
+    gone = {prefix.key(p[len(prefix.root) + 1 :]) for p in layer.removed}
     owners: dict[str, Origin] = {}
     for item in placed:
         for target in item.targets:
             entry = _target_entry(item.wheel, target)
             if entry is not None:
-                layer.added[posixpath.join(prefix.root, target.path)] = entry
-                owners[prefix.key(target.path)] = item.origin
-    gone = {prefix.key(p) for p in removed}
+                path = places.of(target.path)
+                layer.added[path] = entry
+                owners[prefix.key(path[len(prefix.root) + 1 :])] = item.origin
     tree = LayeredTree(_own_tree(prefix), layer)
 
     def owner(path: str) -> Origin | None:
@@ -74,6 +79,37 @@ def view_after(prefix: Prefix, host: Host, placed: Iterable[Placed], removed: It
         return owners[key] if key in owners else None if key in gone else prefix.origin(path)
 
     return View(prefix.root, _split(prefix, tree, host), owner, fold_case=prefix.fold_case)
+
+
+class _Places:
+    """Where a path of the prefix really lies: behind linked directories, and by the names that are there already where
+    the platform does not tell letter case apart. The file itself is not followed: pip unlinks it and writes anew."""
+
+    def __init__(self, before: View, fold_case: bool) -> None:
+        self._view = before
+        self._fold = fold_case
+        self._folders: dict[str, str] = {"": before.root}
+        self._names: dict[str, dict[str, str]] = {}
+
+    def of(self, path: str) -> str:
+        """Absolute place of a prefix-relative path."""
+        folder, name = posixpath.split(path)
+        if folder not in self._folders:
+            at = self.of(folder)
+            found = self._view.lookup(at)
+            self._folders[folder] = found.real if found.status == "dir" and self._inside(found.real) else at
+        here = self._folders[folder]
+        return posixpath.join(here, self._spelled(here, name))
+
+    def _inside(self, real: str) -> bool:
+        return real.startswith(self._view.root + "/")
+
+    def _spelled(self, folder: str, name: str) -> str:
+        if not self._fold:
+            return name
+        if folder not in self._names:
+            self._names[folder] = {n.lower(): n for n in sorted(self._view.listing(folder) or {}, reverse=True)}
+        return self._names[folder].setdefault(name.lower(), name)
 
 
 def _own_tree(prefix: Prefix) -> Tree:
