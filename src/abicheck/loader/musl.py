@@ -135,7 +135,8 @@ class MuslMapper(Mapper):
             verdict, found, elf, _ = self.searcher.verify(path)
             search.attempts.append(Attempt(path, "found" if verdict == "ok" else verdict))
             if verdict not in ("absent", "unreadable"):
-                return Candidate(path, how, owner, "MUSL-1", found, elf, "" if verdict == "ok" else "Exec format error")
+                error = {"ok": "", "directory": "Is a directory"}.get(verdict, "Exec format error")
+                return Candidate(path, how, owner, "MUSL-1", found, elf, error)
         return None
 
     def _not_found(self, name: str, requester: int, search: Search) -> Failure:
@@ -192,7 +193,11 @@ class MuslProcess(GlibcProcess):
         if resolution.stop >= 0:
             raise Stop(self._unbound(obj, resolution))
         if obj.event > 0 and _initial_exec(elf):
-            text = f"Error relocating {obj.path}: : initial-exec TLS resolves to dynamic definition in {obj.path}"
+            named = next((r.name for r in elf.references if r.kind == "tls" and r.defined_here), b"")
+            symbol = named.decode("utf-8", "backslashreplace")
+            text = (
+                f"Error relocating {obj.path}: {symbol}: initial-exec TLS resolves to dynamic definition in {obj.path}"
+            )
             raise Stop(self._mapper.failure("LOAD_REJECTED", text, "MUSL-4", index, provider=obj.path))
 
     def _unbound(self, obj: Object, resolution: Resolution) -> Failure:
