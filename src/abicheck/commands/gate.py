@@ -20,7 +20,7 @@ from abicheck.policy import Baseline, failed, judge, read_baseline, selected, wr
 from abicheck.report import CheckOptions, Judgement, Progress, Report
 from abicheck.report.settings import Settings
 from abicheck.reporters import RenderOptions, Reporter, for_file, reporter
-from abicheck.reporters._words import host_phrase, target_line
+from abicheck.reporters._words import host_phrase, target_line, with_target
 from abicheck.rules import all_rules, check_selectors
 
 SUMMARY_LIMIT = 900 * 1024  # GitHub drops a job summary over 1 MiB as a whole
@@ -163,16 +163,13 @@ def _addressed(judgement: Judgement, choice: Choice) -> Judgement:
     only a terminal shows the one that was given (RenderOptions.target_flag)."""
     name = judgement.target.name if os.path.isfile(choice.path) else choice.name
     target = replace(judgement.target, name=name, chosen_by=choice.chosen_by)
-    known_as, called = f" -n {shlex.quote(judgement.target.name)} ", f" -n {shlex.quote(name)} "
-    findings = tuple(_renamed(f, known_as, called) for f in judgement.findings)
+    findings = tuple(_renamed(f, f"-n {shlex.quote(name)}") for f in judgement.findings)
     return replace(judgement, target=target, findings=findings)
 
 
-def _renamed(finding: Finding, known_as: str, called: str) -> Finding:
+def _renamed(finding: Finding, flag: str) -> Finding:
     """The finding with its conda commands aimed at the name in use. Rules call the environment by its folder's name."""
-    remedies = tuple(
-        replace(r, command=r.command.replace(known_as, called, 1)) if r.command else r for r in finding.remedies
-    )
+    remedies = tuple(replace(r, command=with_target(r.command, flag)) if r.command else r for r in finding.remedies)
     return finding if remedies == finding.remedies else replace(finding, remedies=remedies)
 
 
