@@ -519,12 +519,27 @@ class Scene:
     def skipped(self) -> tuple[Skipped, ...]:
         """Files that could not be read although the verdict may depend on them."""
         out = [
-            Skipped(n.ref.member or n.ref.path, n.problem, True, o.name)
+            Skipped(n.ref.member or n.ref.path, self._problem(n), True, o.name)
             for o, natives in self.natives.items()
             for n in natives
             if n.problem is not None
         ]
         return tuple(sorted(out))
+
+    def _problem(self, native: Native) -> str:
+        """Why a file was not analysed, and what another reader says of it."""
+        # Three more readers are a tenth of a second to import; they are rarely asked.
+        from abicheck.binary.second_opinion import second_opinion
+
+        assert native.problem is not None
+        found = self.view.lookup(native.path)
+        if found.status != "file" or found.entry is None or found.entry.source is None:
+            return native.problem
+        try:
+            opinion = second_opinion(self.view.open(found))
+        except OSError:
+            return native.problem
+        return f"{native.problem}; {opinion}" if opinion else native.problem
 
 
 def _is_program(part: Slice) -> bool:
