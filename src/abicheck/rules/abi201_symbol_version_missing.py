@@ -39,6 +39,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from abicheck.binary.elf import ElfSlice
 from abicheck.host import version_key
 from abicheck.knowledge.gcc_runtime import gcc_of_node
 from abicheck.model import Fact, Finding, Remedy
@@ -83,8 +84,8 @@ def _more(scene: Scene, f: LoadFailure) -> tuple[Sequence[Fact], Sequence[Remedy
 
 def _newest(scene: Scene, path: str, family: str) -> str:
     """The greatest version node of a family that a file defines."""
-    binary, _ = scene.read(path) if path.startswith("/") else (None, None)
-    if binary is None or binary.format != "elf":
+    part = scene.slice(path)
+    if not isinstance(part, ElfSlice):
         return ""
-    names = [d.name for d in binary.slices[0].verdef if d.name.startswith(family + "_")]  # type: ignore[attr-defined]
+    names = [d.name for d in part.verdef if d.name.startswith(family + "_")]
     return max((n for n in names if version_key(n)), key=version_key, default="")

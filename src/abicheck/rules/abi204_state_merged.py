@@ -39,6 +39,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from abicheck.binary.elf import ElfSlice
+from abicheck.binary.macho import MachoSlice
 from abicheck.knowledge.library_names import stem
 from abicheck.loader.scenarios import Difference, Meeting, MovedBinding, is_standard, loads
 from abicheck.model import Confidence, Fact, Finding, Orders, Remedy, Severity
@@ -140,12 +142,10 @@ def _is_cxx_runtime(scene: Scene, path: str) -> bool:
 def definition(scene: Scene, path: str, symbol: str) -> Size | None:
     """Size and writability of a symbol's definition in a file; None when the format does not tell."""
     part = scene.slice(path)
-    if part is None:
-        return None
-    if part.format == "macho":
-        state = part.coalesced.get(symbol)  # type: ignore[attr-defined]
+    if isinstance(part, MachoSlice):
+        state = part.coalesced.get(symbol)
         return Size(0, state) if state is not None else None
-    if part.format != "elf":
+    if not isinstance(part, ElfSlice):
         return None
-    found = part.exported.get(symbol.encode("utf-8", "surrogateescape"), ())  # type: ignore[attr-defined]
+    found = part.exported.get(symbol.encode("utf-8", "surrogateescape"), ())
     return Size(found[0].size, bool(found[0].writable)) if found else None

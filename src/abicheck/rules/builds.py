@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 
 from abicheck.binary.facts import Slice
+from abicheck.binary.macho import MachoSlice
+from abicheck.binary.pe import PeSlice
 from abicheck.binary.recall import digest
 from abicheck.knowledge.library_names import stem
 from abicheck.rules.scene import Scene
@@ -45,12 +47,12 @@ def compare(scene: Scene, a: str, b: str) -> Twins:
 def _version(scene: Scene, path: str) -> str:
     """The fullest version a file gives of itself: dylib current version, version resource, or its file name's numbers."""
     part = _slice(scene, path)
-    if part is not None and part.format == "macho":
-        current = part.versions[1]  # type: ignore[attr-defined]
+    if isinstance(part, MachoSlice):
+        current = part.versions[1]
         if current:
             return f"{current >> 16}.{current >> 8 & 255}.{current & 255}"
-    if part is not None and part.format == "pe" and part.file_version:  # type: ignore[attr-defined]
-        return ".".join(map(str, part.file_version))  # type: ignore[attr-defined]
+    if isinstance(part, PeSlice) and part.file_version:
+        return ".".join(map(str, part.file_version))
     version = stem(base(path)).version
     return version if "." in version else ""
 

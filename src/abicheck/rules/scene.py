@@ -13,7 +13,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from abicheck.admission import Refusal
+from abicheck.binary.elf import ElfSlice
 from abicheck.binary.facts import Binary, Slice
+from abicheck.binary.macho import MachoSlice
+from abicheck.binary.pe import PeSlice
 from abicheck.errors import BinaryError
 from abicheck.host import Host
 from abicheck.loader.dyld_search import LOADABLE
@@ -52,6 +55,7 @@ class Native:
     module: str | None
 
 
+ET_EXEC = 2  # gABI: a program at a fixed address
 Situation = Literal["alone", "after", "damaged"]
 
 
@@ -495,15 +499,13 @@ class Scene:
 
     def _read_unique(self, real: str) -> Mapping[str, UniqueSymbol]:
         part = self.slice(real)
-        if part is None:
-            return {}
-        if part.format == "macho":
-            return {n: UniqueSymbol(0, state) for n, state in part.coalesced.items()}  # type: ignore[attr-defined]
-        if part.format != "elf" or "unique" not in part.flags:
+        if isinstance(part, MachoSlice):
+            return {n: UniqueSymbol(0, state) for n, state in part.coalesced.items()}
+        if not isinstance(part, ElfSlice) or "unique" not in part.flags:
             return {}
         return {
             name.decode("utf-8", "replace"): UniqueSymbol(d.size, bool(d.writable))
-            for name, definitions in part.exported.items()  # type: ignore[attr-defined]
+            for name, definitions in part.exported.items()
             for d in definitions
             if d.binding == "unique"
         }
@@ -511,7 +513,7 @@ class Scene:
     def exported_names(self, real: str) -> Container[str]:
         """Names a Mach-O image offers to flat look-ups (MAC-16); nothing for other formats."""
         part = self.slice(real)
-        return part.exported if part is not None and part.format == "macho" else ()  # type: ignore[attr-defined]
+        return part.exported if isinstance(part, MachoSlice) else ()
 
     # -- what was not understood --------------------------------------------
 
@@ -544,11 +546,11 @@ class Scene:
 
 def _is_program(part: Slice) -> bool:
     """Whether a binary is started, not opened."""
-    if part.format == "elf":
-        return bool(part.interp or part.pie or part.etype == 2)  # type: ignore[attr-defined]
-    if part.format == "macho":
-        return bool(part.filetype not in ("dylib", "bundle"))  # type: ignore[attr-defined]
-    return not part.is_dll  # type: ignore[attr-defined]
+    if isinstance(part, ElfSlice):
+        return bool(part.interp or part.pie or part.etype == ET_EXEC)
+    if isinstance(part, MachoSlice):
+        return part.filetype not in ("dylib", "bundle")
+    return isinstance(part, PeSlice) and not part.is_dll
 
 
 def _native_name(path: str) -> bool:
