@@ -38,8 +38,10 @@ SKIPPED_FOLDERS = frozenset({"pkgs", "envs", ".git"})  # of a base prefix: the p
 FRAME = 16 << 20  # unpacked bytes of sources or windows in one frame
 GAP = 128  # windows nearer than this become one
 HEADER = 4096  # of every native file: what loaders look at before they read tables
-TARGET = 23 << 20  # packed bytes of a whole snapshot; sources of pure packages are left out beyond it
-RESERVE = 2 << 20  # of those, for the index
+TARGET = 24_500_000  # packed bytes of a whole snapshot; sources of pure packages are left out beyond it
+INDEX_BYTES = 23  # of those, for each file in the index (measured)
+RATIO = 0.17  # packed to slimmed sources, for what is not packed yet
+LARGE = 120 << 20  # bytes of sources from which stronger packing is worth its time
 TEXT_LIMIT = 4 << 20
 _METADATA = re.compile(r"\.(dist-info|egg-info)(/|$)")
 _POINTER = b"version https://git-lfs"
@@ -87,6 +89,7 @@ class _Maker:
         self.frames: list[Frame] = []
         self.parts: dict[str, Part] = {}
         self.inodes: dict[object, list[str]] = {}
+        self.level = 12
         self._buffer = bytearray()
         self._waiting: list[tuple[str, int, int, tuple[tuple[int, int], ...], dict[str, bytes]]] = []
 
@@ -152,7 +155,7 @@ class _Maker:
     def _flush(self) -> None:
         if not self._waiting:
             return
-        self.frames.append(self.out.add(bytes(self._buffer)))
+        self.frames.append(self.out.add(bytes(self._buffer), self.level))
         for path, start, length, windows, answers in self._waiting:
             self.parts[path] = Part(len(self.frames) - 1, start, length, windows, answers)
         self._buffer, self._waiting = bytearray(), []
@@ -206,18 +209,19 @@ class _Maker:
 
     def _sources(self) -> tuple[int, tuple[str, ...]]:
         """Python sources by package; pure ones last and, of those, the largest left out when they do not fit."""
-        budget = TARGET - RESERVE - self.out.written
+        budget = TARGET - INDEX_BYTES * len(self.files) - self.out.written
         packages: dict[tuple[bool, str], list[str]] = {}
         native = {self._package(p) for p in self.parts if self.parts[p].windows}
         for path in self.files:
             if SOURCE.search(path) and path not in self.parts:
                 name = self._package(path)
                 packages.setdefault((name not in native, name), []).append(path)
+        self.level = 16 if sum(self.files[p].size for paths in packages.values() for p in paths) > LARGE else 12
         count, packed = 0, 0
         left_out: list[str] = []
         order = sorted(packages, key=lambda k: (k[0], sum(self.files[p].size for p in packages[k]), k[1]))
         for pure, name in order:
-            if pure and packed > budget:
+            if pure and packed + RATIO * len(self._buffer) > budget:
                 left_out.append(name)
                 continue
             before = len(self.frames)
