@@ -34,6 +34,9 @@ DISTRIBUTIONS = {
     "scikit-learn": ("scikit-learn", "sklearn"),
     "scipy": ("scipy", "scipy"),
 }
+# What conda's proj packages run at activation, in our words.
+ACTIVATION = 'export PROJ_LIB="$CONDA_PREFIX/share/proj"\nexport PROJ_DATA="$CONDA_PREFIX/share/proj"\n'
+MODULES = {"absl-py": "absl", "protobuf": "google/protobuf", "pyyaml": "yaml", "python-dateutil": "dateutil"}
 IDENTIFIER = re.compile(r"[A-Za-z_$][\w$]*$")
 
 
@@ -69,6 +72,8 @@ class Side:
         for package in self._case.conda_side:
             if package["name"] != "python":
                 self._package(package)
+        for project in self._needs.requires:
+            self._companion(project)
         self._user()
         self._host()
         self._records.write(self._root, self._case.subdir)
@@ -174,7 +179,7 @@ class Side:
             path = self._root / listed.split(" ")[0]
             if not path.exists():
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(b"conda's\n")
+                path.write_text(ACTIVATION if "activate.d/proj" in listed else "conda's\n")
             self._own(name, version, listed.split(" ")[0])
         if name in DISTRIBUTIONS:
             self._distribution(name, version)
@@ -199,6 +204,15 @@ class Side:
             if not where.exists():
                 where.write_text(text)
             self._own(conda_name, version, path)
+
+    def _companion(self, project: str) -> None:
+        """A project that the wheel requires, as an empty module: an import must not end at its absence."""
+        module = MODULES.get(project.lower(), project.lower().replace("-", "_"))
+        folder = self._root / self._site / module
+        if not folder.exists():
+            folder.mkdir(parents=True)
+            (folder / "__init__.py").write_text("")
+            self._own("condauser", "1.0", f"{self._site}/{module}/__init__.py")
 
     # -- libraries
 

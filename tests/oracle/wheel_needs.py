@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from packaging.requirements import Requirement
+
 from abicheck.binary.facts import Slice
 from abicheck.binary.reading import read_binary
 from abicheck.errors import BinaryError
@@ -22,12 +24,14 @@ class WheelNeeds:
     own: dict[str, set[str]] = field(default_factory=dict)  # identity -> exports of the wheel's own copy
     unique: dict[str, set[str]] = field(default_factory=dict)  # soname -> unique exports of the wheel's own copy
     weak_std: set[str] = field(default_factory=set)
+    requires: list[str] = field(default_factory=list)  # projects that pip would bring along
 
 
 def wheel_needs(wheel: Path, architecture: str) -> WheelNeeds:
     """Read from the binaries themselves."""
     out, own = WheelNeeds(), set()
     opened = read_wheel(str(wheel))
+    out.requires = sorted({r.name for text in opened.requires_dist if not (r := Requirement(text)).marker})
     slices: list[Slice] = []
     for member in opened.natives:
         try:
