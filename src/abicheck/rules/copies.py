@@ -19,7 +19,7 @@ from abicheck.evidence.embedded import embedded
 from abicheck.knowledge.library_names import stem
 from abicheck.knowledge.runtimes import Recognised, families, member, recognise
 from abicheck.loader.process import Mapped
-from abicheck.loader.scenarios import Difference, Group, MovedBinding, Run, is_standard
+from abicheck.loader.scenarios import Group, MovedBinding, Run, is_standard
 from abicheck.model import Origin
 from abicheck.rules.scene import Native, Scene
 
@@ -248,19 +248,30 @@ def distinct(a: Copy, b: Copy) -> bool:
     return not shared or a.by_path or b.by_path
 
 
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """One binding between two copies that moved or was merged, in one order of import."""
+
+    binding: MovedBinding
+    order: tuple[str, str]
+
+
 @functools.cache
-def crossings(scene: Scene) -> Mapping[frozenset[str], tuple[MovedBinding, Difference]]:
-    """Pairs of files (real paths) between which a binding moved or an object was merged, with one example. What
-    belongs to the C++ standard library is the same everywhere and does not count."""
-    out: dict[frozenset[str], tuple[MovedBinding, Difference]] = {}
+def crossings(scene: Scene) -> Mapping[frozenset[str], tuple[Crossing, ...]]:
+    """Pairs of files (real paths) between which bindings moved or objects were merged, one example for each order.
+
+    What belongs to the C++ standard library is the same everywhere and does not count.
+    """
+    out: dict[frozenset[str], dict[tuple[str, str], Crossing]] = {}
     for _, diff in scene.differences:
+        order = (diff.first.label, diff.second.label)
         for b in diff.bindings:
             if b.after is None or is_standard(b.symbol) or _shared_constant(scene, b):
                 continue
             for one in (b.before, b.object):
                 if one is not None and one != b.after:
-                    out.setdefault(frozenset((one, b.after)), (b, diff))
-    return out
+                    out.setdefault(frozenset((one, b.after)), {}).setdefault(order, Crossing(b, order))
+    return {files: tuple(found.values()) for files, found in out.items()}
 
 
 def _shared_constant(scene: Scene, b: MovedBinding) -> bool:

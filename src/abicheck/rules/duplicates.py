@@ -8,7 +8,7 @@ from typing import cast
 from abicheck.evidence.embedded import banner_version
 from abicheck.knowledge.runtimes import Consequence, Family, System, When, consequence, family, member
 from abicheck.model import Confidence, Dependence, Fact, Finding, Orders, Remedy, Severity
-from abicheck.rules.copies import Copy, Pair, crossings
+from abicheck.rules.copies import Copy, Crossing, Pair, crossings
 from abicheck.rules.naming import conda_name
 from abicheck.rules.scene import Scene
 from abicheck.rules.settings import Variable, variables
@@ -24,10 +24,10 @@ _HOW = {
 def finding(scene: Scene, rule: str, pair: Pair) -> Iterator[Finding]:
     """The finding for a pair; none when the table knows of no consequence."""
     kind = family(pair.mine.what.family)
-    crossing = crossings(scene).get(frozenset((pair.mine.path, pair.other.path)))
+    crossed = crossings(scene).get(frozenset((pair.mine.path, pair.other.path)), ())
     setting = _misled(scene, kind, pair)
     meets: set[When] = set()
-    if crossing is not None:
+    if crossed:
         meets.add("meet")
     if setting is not None:
         meets.add("setting")
@@ -41,17 +41,17 @@ def finding(scene: Scene, rule: str, pair: Pair) -> Iterator[Finding]:
         severity=severity,
         confidence=confidence,
         what=sentence(_what(pair, row)),
-        why=tuple(_why(scene, pair, kind, row, setting)),
+        why=tuple(_why(scene, pair, kind, row, setting, crossed)),
         remedies=tuple(_remedies(scene, pair, kind, severity)),
         key=f"{kind.name} {base(pair.mine.path)} {base(pair.other.path)}",
         wheel=pair.subject.origin,
         conda_package=pair.other.origin if pair.other.origin.kind == "conda" else None,
         subject=ref(scene.view, pair.mine.path),
         object=ref(scene.view, pair.other.path),
-        depends_on=_depends(pair, setting),
+        depends_on=_depends(pair, row, setting),
         assumption="" if severity is Severity.NOTE else f"if {row.condition}",
         runtime=kind.name,
-        orders=_orders(pair) if severity is not Severity.NOTE else None,
+        orders=_orders(pair, row, crossed) if severity is not Severity.NOTE else None,
     )
 
 
@@ -116,15 +116,21 @@ def _fact(scene: Scene, copy: Copy, severity: str) -> Fact:
     return Fact(f"{known}; it {how}", ref(scene.view, copy.path))
 
 
-def _why(scene: Scene, pair: Pair, kind: Family, row: Consequence, setting: Variable | None) -> Iterator[Fact]:
+def _why(
+    scene: Scene,
+    pair: Pair,
+    kind: Family,
+    row: Consequence,
+    setting: Variable | None,
+    crossed: tuple[Crossing, ...],
+) -> Iterator[Fact]:
     yield _fact(scene, pair.mine, row.severity)
     yield _fact(scene, pair.other, row.severity)
     rule = {"linux": "ELF-5", "osx": "MAC-3", "win": "WIN-1"}[scene.system]
     yield Fact("the loader tells them apart by name, so both are mapped", loader_rule=rule)
-    crossing = crossings(scene).get(frozenset((pair.mine.path, pair.other.path)))
-    if crossing is not None:
-        moved, diff = crossing
-        ends = f"binds to {base(moved.after or '')} when {diff.first.label} is first"
+    for crossing in crossed[:1]:
+        moved = crossing.binding
+        ends = f"binds to {base(moved.after or '')} when {crossing.order[0]} is first"
         text = f"{moved.symbol} of {base(moved.object)} {ends}"
         yield Fact(text, symbol=moved.symbol, version=moved.version, loader_rule=moved.rule or "CL-5")
     if setting is not None:
@@ -142,8 +148,8 @@ def _remedies(scene: Scene, pair: Pair, kind: Family, severity: Severity) -> Ite
         yield Remedy(f"do not set {name}: {why}")
 
 
-def _depends(pair: Pair, setting: Variable | None) -> tuple[Dependence, ...]:
-    out: list[Dependence] = ["python-code"]
+def _depends(pair: Pair, row: Consequence, setting: Variable | None) -> tuple[Dependence, ...]:
+    out: list[Dependence] = ["import-order", "python-code"] if row.when == "meet" else ["python-code"]
     if setting is not None:
         out.append("environment")
     if pair.mine.origin.kind == "host" or pair.other.origin.kind == "host":
@@ -151,9 +157,12 @@ def _depends(pair: Pair, setting: Variable | None) -> tuple[Dependence, ...]:
     return tuple(out)
 
 
-def _orders(pair: Pair) -> Orders | None:
-    """Both orders fail: whichever copy starts second finds the first."""
+def _orders(pair: Pair, row: Consequence, crossed: tuple[Crossing, ...]) -> Orders | None:
+    """Both orders fail when being there is enough; when references must cross, those in which they do."""
     a, b = pair.subject.label, pair.other_label
+    if row.when == "meet":
+        fails = tuple(c.order for c in crossed)
+        return Orders(fails, tuple(o for o in (f[::-1] for f in fails) if o not in fails))
     return Orders(((a, b), (b, a)), ()) if a != b else None
 
 
