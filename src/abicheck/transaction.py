@@ -176,9 +176,7 @@ def _equal(one: str, other: str) -> bool:
         return one == other
 
 
-def _plan(
-    prefix: Prefix, request: Request, layout: Layout, compiles: Callable[[Wheel, str], bool] | None
-) -> Plan:
+def _plan(prefix: Prefix, request: Request, layout: Layout, compiles: Callable[[Wheel, str], bool] | None) -> Plan:
     """The wheel's targets with directories that are links in the prefix followed (``lib64`` -> ``lib``)."""
     accepts = functools.partial(compiles, request.wheel) if compiles is not None else None
     raw = plan_install(

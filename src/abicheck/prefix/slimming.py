@@ -17,6 +17,8 @@ _TOKENS = re.compile(
 )
 TESTS = re.compile(r"/tests?/")
 USES_TESTS = re.compile(rb"^[ \t]*(?:from|import)[ \t][^\n#]*\btests?\b", re.MULTILINE)
+# What a module imports at its margin, or first thing in a ``try`` there.
+IMPORTED = re.compile(rb"^(?:from|import)[ \t]+(\w+)|^try:[^\n]*\n[ \t]+(?:from|import)[ \t]+(\w+)", re.MULTILINE)
 _IMPORT = re.compile(r"^([ \t]*)((?:from|import)[ \t][^\n]*)", re.MULTILINE)
 _CODING = re.compile(r"\A(?:#[^\n]*\n)?#[^\n]*coding[:=]")
 

@@ -18,7 +18,7 @@ from abicheck.prefix.damage import Damaged
 from abicheck.prefix.files import Node
 from abicheck.prefix.reading import Prefix
 from abicheck.prefix.records import CondaRecord, PathInfo
-from abicheck.prefix.slimming import TESTS, USES_TESTS, imports_only, slim
+from abicheck.prefix.slimming import IMPORTED, TESTS, USES_TESTS, imports_only, slim
 from abicheck.prefix.snapshot import (
     HAS_HASH,
     PATH_TYPES,
@@ -208,7 +208,8 @@ class _Maker:
         return node.size <= 1024 and self.prefix.content_state(path) == "pointer"
 
     def _sources(self) -> tuple[int, tuple[str, ...]]:
-        """Python sources by package; pure ones last and, of those, the largest left out when they do not fit."""
+        """Python sources by package. Pure packages come last, those that import no native one at the very end; of these
+        the largest are left out when they do not fit."""
         budget = TARGET - INDEX_BYTES * len(self.files) - self.out.written
         packages: dict[tuple[bool, str], list[str]] = {}
         native = {self._package(p) for p in self.parts if self.parts[p].windows}
@@ -219,7 +220,10 @@ class _Maker:
         self.level = 16 if sum(self.files[p].size for paths in packages.values() for p in paths) > LARGE else 12
         count, packed = 0, 0
         left_out: list[str] = []
-        order = sorted(packages, key=lambda k: (k[0], sum(self.files[p].size for p in packages[k]), k[1]))
+        natives = frozenset(n.partition(".")[0] for n in native)
+        sizes = {k: sum(self.files[p].size for p in packages[k]) for k in packages}
+        far = {k: k[0] and not self._reaches(packages[k], natives) for k in packages}
+        order = sorted(packages, key=lambda k: (k[0], far[k], sizes[k], k[1]))
         for pure, name in order:
             if pure and packed + RATIO * len(self._buffer) > budget:
                 left_out.append(name)
@@ -237,6 +241,14 @@ class _Maker:
         layout = self.prefix.layout
         base = f"{layout.purelib}/" if layout is not None else "\0"
         return path[len(base) :].partition("/")[0] if path.startswith(base) else ""
+
+    def _reaches(self, paths: list[str], natives: frozenset[str]) -> bool:
+        """Whether importing a package of these files is likely to import a package with native code, or ctypes."""
+        for path in paths:
+            text = self.prefix.read(path) if TESTS.search(path) is None else None
+            if text is not None and any((m[1] or m[2]).decode() in natives for m in IMPORTED.finditer(text)):
+                return True
+        return False
 
     def _imports_tests(self, paths: list[str]) -> bool:
         """Whether code of a package outside its tests imports from them: then they are code like any other."""
