@@ -543,6 +543,24 @@ def test_config_show(call, tmp_path):
     assert values["severity"] == {"value": {"ABI301": "warning"}, "source": "abicheck.toml"}
 
 
+def test_cache(call, tmp_path):
+    """Where it is, what is in it, and that nothing but a cache is ever cleared."""
+    given = (("XDG_CACHE_HOME", str(tmp_path / "caches")),)
+    assert call("cache", "dir", given=given)[1].strip().endswith("abicheck")
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "facts").write_bytes(b"x" * 2_000_000)
+    assert call("cache", "info", "--cache-dir", str(mine))[1].endswith("1 file, 2.0 MB\n")
+    status, _, err = call("cache", "clear", "--cache-dir", str(mine))
+    assert (status, mine.exists()) == (2, True) and "not-a-cache" in err
+    (mine / "CACHEDIR.TAG").touch()
+    status, _, err = call("cache", "clear", "--cache-dir", str(mine))
+    assert (status, mine.exists()) == (0, False) and "removed 2 files" in err
+    assert call("cache", "clear", "--cache-dir", str(mine))[0] == 0
+    call(*W, "--cache-dir", "here")
+    assert call.asked["options"].cache_dir == "here"
+
+
 def test_audit(call):
     status, _out, _err = call("audit", "-p", "envs/prod", answer=FAILING)
     assert status == 1 and call.asked["prefix"] == "envs/prod" and "operands" not in call.asked

@@ -200,3 +200,21 @@ def test_bad_operand(bad, prefix, quiet, operand):
 def test_bad_prefix(bad, quiet, place):
     status, _, err = abicheck(*quiet, "-p", place, cwd=bad)
     assert status == 2 and "hint:" in err
+
+
+def test_snapshot_gives_the_same_report(prefix, clashing, tmp_path):
+    """A picture of the environment, taken elsewhere, is judged as the environment itself."""
+    status, _, err = abicheck("snapshot", "-p", prefix, "-o", "gate.snapshot", cwd=tmp_path)
+    assert status == 0 and "written: gate.snapshot" in err
+    (tmp_path / "gate").symlink_to(prefix)
+    numpy = next(w for w in clashing if "numpy" in w)
+    here = abicheck(numpy, "-p", "gate", "-f", "json", cwd=tmp_path)
+    there = abicheck(numpy, "-p", "gate.snapshot", "-f", "json", cwd=tmp_path)
+    assert here[:2] == there[:2]
+
+
+def test_host_file(prefix, quiet, tmp_path):
+    status, _, _ = abicheck("snapshot", "--host", "-o", "host.json", cwd=tmp_path)
+    assert status == 0
+    status, _, err = abicheck(*quiet, "-p", prefix, "--host", "host.json", cwd=tmp_path)
+    assert status == 0 and "host:" in err

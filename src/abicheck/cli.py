@@ -302,3 +302,30 @@ def config_show(
         return views.config_show(format, _flags(config=config, no_config=no_config, color=color), console)
 
     _end(work, 0, 0)
+
+
+def _cache(action: str, cache_dir: str | None, config: str | None, no_config: bool) -> None:
+    def work(console: Console) -> int:
+        from abicheck.commands.cache import cache
+
+        return cache(action, _flags(config=config, no_config=no_config, cache_dir=cache_dir), console)
+
+    _end(work, 0, 0)
+
+
+@cache_app.command("dir")
+def cache_dir_(cache_dir: CacheDir = None, config: ConfigFile = None, no_config: NoConfig = False) -> None:
+    """Print the folder."""
+    _cache("dir", cache_dir, config, no_config)
+
+
+@cache_app.command("info")
+def cache_info(cache_dir: CacheDir = None, config: ConfigFile = None, no_config: NoConfig = False) -> None:
+    """Print the folder and how much it holds."""
+    _cache("info", cache_dir, config, no_config)
+
+
+@cache_app.command("clear")
+def cache_clear(cache_dir: CacheDir = None, config: ConfigFile = None, no_config: NoConfig = False) -> None:
+    """Remove what it holds."""
+    _cache("clear", cache_dir, config, no_config)

@@ -11,6 +11,7 @@ from typing import Literal
 
 from abicheck import __version__
 from abicheck.commands import Flags
+from abicheck.commands.cache import directory
 from abicheck.commands.console import INTERNAL, Console, takes_only_ascii, wants_color
 from abicheck.config import Config, load, settings_of
 from abicheck.errors import AbicheckError, UsageError
@@ -86,7 +87,6 @@ def _judged(
 
 def options_of(config: Config, flags: Flags, settings: Settings, progress: Progress) -> CheckOptions:
     """What the engine may assume and read. Raises ``UsageError`` for an ``--env`` that is no assignment."""
-    given = CheckOptions()
     return CheckOptions(
         host=config.get("host"),
         env={**config.get("env"), **assignments(flags.env)},
@@ -95,7 +95,7 @@ def options_of(config: Config, flags: Flags, settings: Settings, progress: Progr
         requirements=tuple(config.get("requirements")),
         resolve=flags.resolve,
         allow_incomplete=config.get("allow-incomplete"),
-        cache_dir=config.get("cache-dir") or given.cache_dir,
+        cache_dir=directory(config),
         use_cache=config.get("cache"),
         only_rules=_only(settings),
         progress=progress,
