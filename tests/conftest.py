@@ -62,7 +62,7 @@ def _incidents(terminalreporter: pytest.TerminalReporter) -> None:
     """The corpus of incidents: what was expected, what was found (``record_property("incident", ...)``)."""
     rows = [
         f"{'ok' if r.passed else 'NOT'} {r.nodeid.rpartition('[')[2].rstrip(']')}: {v}"
-        for key in ("passed", "failed")
+        for key in ("passed", "failed", "xfailed", "xpassed")
         for r in terminalreporter.stats.get(key, [])
         for k, v in r.user_properties
         if k == "incident" and r.when == "call"
@@ -83,6 +83,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         if isinstance(report.longrepr, tuple):
             reason = report.longrepr[2].removeprefix("Skipped: ")
         groups[where, reason] += 1
+    for report in terminalreporter.stats.get("xfailed", []):
+        groups[report.nodeid, f"a gap that is known: {report.wasxfail.removeprefix('reason: ')}"] += 1
     for where, count in config.stash[_DESELECTED].items():
         groups[where, "left out by -k or -m on the command line"] += count
     if not groups:

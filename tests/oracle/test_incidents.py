@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from tests.conda_side import Wheels
-from tests.oracle.incidents import BIG, SYSTEM, Incident, read_incidents
+from tests.oracle.incidents import BIG, GAPS, SYSTEM, Incident, read_incidents
 from tests.oracle.observation import gate, under_changed_system
 from tests.oracle.synthetic import build_side, compiler_for
-from tests.requirements import need, not_run, shared_corpus
+from tests.requirements import missing, need, not_run, shared_corpus
 
 pytestmark = [pytest.mark.network, pytest.mark.slow]
 
@@ -22,7 +22,8 @@ INCIDENTS = read_incidents(_SHARED / "corpus") if _SHARED else []
 
 
 def test_the_corpus_is_here() -> None:
-    need("shared")
+    if reason := missing("shared"):
+        pytest.skip(reason)  # also where nothing else may be missing: the corpus is not part of the repository
     assert len(INCIDENTS) == 44
 
 
@@ -37,7 +38,13 @@ def _findings(incident: Incident, prefix: Path, wheel: Path) -> list[dict[str, A
     return found
 
 
-@pytest.mark.parametrize("incident", INCIDENTS, ids=lambda i: i.id)
+def _parameter(incident: Incident) -> Any:
+    gap = GAPS.get(incident.id)
+    marks = [pytest.mark.xfail(reason=gap, strict=True, raises=AssertionError)] if gap else []
+    return pytest.param(incident, id=incident.id, marks=marks)
+
+
+@pytest.mark.parametrize("incident", [_parameter(i) for i in INCIDENTS])
 def test_incident(
     incident: Incident, wheels: Wheels, work: Path, record_property: Callable[[str, object], None]
 ) -> None:
