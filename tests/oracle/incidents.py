@@ -20,7 +20,7 @@ SUBDIRS = (("win_amd64", "win-64"), ("macosx", "osx"), ("manylinux", "linux-64")
 GAPS: Mapping[str, str] = {
     "P09-torchaudio-cxx11abi": "a library that Python code opens through torch.ops.load_library is not judged",
     "P10-mxnet-mkl": "a library that Python code opens by a computed path is not judged",
-    "P17-unique-tesseract": "the wheel's own libstdc++ and the environment's: the capture is said, the merged state is not",
+    "P17-unique-tesseract": "two libstdc++, the wheel's and the environment's: captured is said, merged state is not",
     "P26-ydf-pyarrow-weak": "no pair of the wheel's extension and a user of libprotobuf is formed",
     "P34-ctranslate2-iomp": "preloading every DLL of a folder in a loop is not derived",
     "P38-pywin32": "the DLL folder that a .pth bootstrap adds is not derived",
