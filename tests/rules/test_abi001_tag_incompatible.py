@@ -119,7 +119,7 @@ def test_it_says_what_to_download(tmp_path: Path) -> None:
     assert finding is not None
     assert finding.remedies[0].command == (
         "pip download --no-deps --only-binary=:all: --python-version 3.12 --platform manylinux_2_34_x86_64 "
-        '--platform manylinux_2_28_x86_64 --platform manylinux2014_x86_64 "grid==2.4"'
+        '--platform manylinux_2_28_x86_64 --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 "grid==2.4"'
     )
     assert finding.remedies[1].command == "conda install -n env-linux-64 grid"
     near = finding.why[1].text
@@ -178,3 +178,13 @@ def test_platform_tags_taken_apart() -> None:
 def test_requires_python_as_pip_reads_it() -> None:
     assert python_suits("", "3.12.4") and python_suits(">=3.13", "3.13.0rc1") is False
     assert python_suits(">=3.12", "3.13.0b1") and python_suits("not a specifier", "3.12.4")
+
+
+def test_an_interpreter_that_is_no_program_is_not_passed_over(tmp_path: Path) -> None:
+    """What pip lets in cannot be judged then: incomplete, not "no problems" and not an internal error."""
+    wheel = make_wheel(tmp_path / "w", "grid", "2.4", {"grid/__init__.py": b""}, tag="py3-none-any")
+    judged = judgement(prefix(tmp_path), wheel)
+    (skipped,) = judged.skipped
+    assert (
+        skipped.path == "bin/python3.12" and "the interpreter cannot be started" in skipped.reason and skipped.matters
+    )

@@ -61,6 +61,8 @@ class DyldProcess:
         """dlopen, as Python's import or ctypes would call it. A failing load is undone (GEN-3)."""
         if event.kind == "dll-directory":
             return self._record(EventResult(event, "loaded"))
+        if not self.images:  # the interpreter does not start: what it would load cannot be said
+            return self._record(EventResult(event, "unknown", self.results[0].failure))
         if self.dead:
             last = next(r for r in self.results if r.outcome == "aborted")
             return self._record(EventResult(event, "aborted", last.failure))

@@ -213,7 +213,11 @@ def _platforms(scene: Scene, refused: Refusal) -> list[str]:
     if scene.system != "linux":
         return accepted[:1] if scene.system == "win" or scene.host.macos is not None else [_usual_mac(accepted)]
     arch = platform_tag(accepted[0]).arch
-    usual = ("musllinux_1_2",) if scene.host.libc == "musl" else ("manylinux_2_34", "manylinux_2_28", "manylinux2014")
+    usual = (
+        ("musllinux_1_2",)
+        if scene.host.libc == "musl"
+        else ("manylinux_2_34", "manylinux_2_28", "manylinux_2_17", "manylinux2014")
+    )
     return [f"{level}_{arch}" for level in usual if f"{level}_{arch}" in accepted]
 
 

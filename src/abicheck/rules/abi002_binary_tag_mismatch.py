@@ -52,7 +52,7 @@ from abicheck.rules import Rule
 from abicheck.rules.claims import alien, alien_file, claimant, needs_musl, process_arch
 from abicheck.rules.loads import grade
 from abicheck.rules.naming import conda_name
-from abicheck.rules.promises import by_importance, glibc_promise, mapped, tags_of
+from abicheck.rules.promises import by_importance, glibc_promise, mapped, name_of, tags_of
 from abicheck.rules.scene import LoadFailure, Native, Scene
 from abicheck.rules.wording import base, listed, ref, sentence, use_conda_build
 
@@ -111,7 +111,7 @@ def _refusal(scene: Scene, subject: Origin, needs: str, alike: list[LoadFailure]
         severity=g.severity,
         confidence=g.confidence,
         what=sentence(
-            f"`import {f.unit.module}` {verb}: {base(path)} is for {needs}, though its wheel is tagged {tags}."
+            f"{f.action} {verb}: {base(path)} is for {needs}, though its wheel is tagged {tags}."
         ),
         why=(
             Fact(f"is for {needs}", file, version=f.failure.version or None),
@@ -131,7 +131,7 @@ def _refusal(scene: Scene, subject: Origin, needs: str, alike: list[LoadFailure]
 
 def _others(alike: list[LoadFailure]) -> Iterator[Fact]:
     if len(alike) > 1:
-        yield Fact(f"{len(alike)} modules fail in this way: {listed(f.unit.module for f in alike)}")
+        yield Fact(f"{len(alike)} modules fail in this way: {listed(name_of(f) for f in alike)}")
 
 
 def _remedies(scene: Scene, subject: Origin) -> Iterator[Remedy]:

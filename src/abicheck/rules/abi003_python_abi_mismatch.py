@@ -48,7 +48,7 @@ from abicheck.rules import Rule
 from abicheck.rules.claims import alien, claimant, is_python_symbol, other_python, process_arch
 from abicheck.rules.loads import grade
 from abicheck.rules.naming import conda_name
-from abicheck.rules.promises import by_importance, mapped, tags_of
+from abicheck.rules.promises import by_importance, mapped, name_of, tags_of
 from abicheck.rules.scene import LoadFailure, Native, Scene
 from abicheck.rules.wording import base, listed, older_wheel, ref, sentence, use_conda_build
 
@@ -215,7 +215,7 @@ def _failure(scene: Scene, subject: Origin, alike: list[LoadFailure], python: st
     g = grade(scene, f)
     failure = f.failure
     file = ref(scene.view, failure.requester)
-    name = base(failure.requester) if failure.requester else f.unit.module
+    name = base(failure.requester) if failure.requester else name_of(f)
     verb = "will fail" if g.severity is Severity.ERROR else "would fail"
     if python:
         because = f"{name} is linked to {base(failure.library)} of Python {python}, and this is {_this(scene)}"
@@ -225,10 +225,10 @@ def _failure(scene: Scene, subject: Origin, alike: list[LoadFailure], python: st
         rule=RULE.id,
         severity=g.severity,
         confidence=g.confidence,
-        what=sentence(f"`import {f.unit.module}` {verb}: {because}."),
+        what=sentence(f"{f.action} {verb}: {because}."),
         why=tuple(_evidence(scene, alike, file)),
         remedies=_remedies(scene, subject),
-        key=failure.symbol or failure.library or f.unit.module,
+        key=failure.symbol or failure.library or name_of(f),
         wheel=subject,
         conda_package=f.owner if f.owner.kind == "conda" else None,
         subject=file,
@@ -260,7 +260,7 @@ def _evidence(scene: Scene, alike: list[LoadFailure], file: FileRef | None) -> I
     executable = ref(scene.view, posixpath.join(scene.view.root, scene.interpreter.executable))
     yield Fact(f"is {_this(scene)}, whose C-API serves every module", executable, loader_rule="ELF-35")
     yield Fact(f"the loader says: {scene.view_text(failure.message)}", loader_rule=failure.rule)
-    modules = list(dict.fromkeys(x.unit.module for x in alike))
+    modules = list(dict.fromkeys(name_of(x) for x in alike))
     if len(modules) > 1:
         yield Fact(f"{len(modules)} modules fail in this way: {listed(modules)}")
 

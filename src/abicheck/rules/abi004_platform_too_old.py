@@ -49,7 +49,7 @@ from abicheck.rules import Rule
 from abicheck.rules.claims import claimant, process_arch
 from abicheck.rules.loads import grade
 from abicheck.rules.naming import conda_name
-from abicheck.rules.promises import by_importance, mapped
+from abicheck.rules.promises import by_importance, mapped, name_of
 from abicheck.rules.scene import LoadFailure, Scene
 from abicheck.rules.wording import base, listed, older_wheel, ref, sentence, use_conda_build
 
@@ -109,7 +109,7 @@ def _failing(scene: Scene, subject: Origin, alike: list[LoadFailure], needs: tup
     file = (
         ref(scene.view, failure.requester) if failure.kind == "MISSING_VERSION" else ref(scene.view, failure.provider)
     )
-    name = base(file.path) if file is not None else f.unit.module
+    name = base(file.path) if file is not None else name_of(f)
     verb = "will fail" if g.severity is Severity.ERROR else "would fail"
     depends = g.depends_on if "host" in g.depends_on else (*g.depends_on, "host")
     provider = ref(scene.view, failure.provider)
@@ -117,7 +117,7 @@ def _failing(scene: Scene, subject: Origin, alike: list[LoadFailure], needs: tup
         rule=RULE.id,
         severity=g.severity,
         confidence=g.confidence,
-        what=sentence(f"`import {f.unit.module}` {verb}: {name} needs {needs[0]}, and the host has {needs[1]}."),
+        what=sentence(f"{f.action} {verb}: {name} needs {needs[0]}, and the host has {needs[1]}."),
         why=(
             Fact(f"needs {needs[0]}", file, version=failure.version or None),
             Fact(f"the host is described as: {scene.host.label}; it has {needs[1]}",
@@ -136,7 +136,7 @@ def _failing(scene: Scene, subject: Origin, alike: list[LoadFailure], needs: tup
 
 
 def _more(alike: list[LoadFailure]) -> Iterator[Fact]:
-    modules = list(dict.fromkeys(f.unit.module for f in alike))
+    modules = list(dict.fromkeys(name_of(f) for f in alike))
     if len(modules) > 1:
         yield Fact(f"{len(modules)} modules fail in this way: {listed(modules)}")
 

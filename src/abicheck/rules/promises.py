@@ -61,4 +61,9 @@ _RANK = {"demanded": 0, "reachable": 1, "unreferenced": 2, "optional": 3}
 
 def by_importance(f: LoadFailure) -> tuple[int, str]:
     """Sort key: what importing the project is certain to load comes first."""
-    return _RANK[f.importance], f.unit.module
+    return _RANK[f.importance], name_of(f)
+
+
+def name_of(f: LoadFailure) -> str:
+    """The module that is loaded, or the file when no import names it."""
+    return f.unit.module or posixpath.basename(f.unit.path)

@@ -16,22 +16,11 @@ from abicheck.binary.elf import ElfSlice
 from abicheck.binary.facts import Slice
 from abicheck.binary.macho import MachoSlice
 from abicheck.binary.pe import PeSlice
+from abicheck.loader.capture import Reach, contested, reach
 from abicheck.loader.process import Event, EventResult, Failure
-from abicheck.loader.scenarios import (
-    Difference,
-    Group,
-    Meeting,
-    Reach,
-    Run,
-    Simulator,
-    Unit,
-    contested,
-    difference,
-    loads,
-    reach,
-)
+from abicheck.loader.scenarios import Difference, Group, Meeting, Run, Simulator, Unit, difference, loads
 from abicheck.loader.units import bare_group, group_of, whole_unit
-from abicheck.model import Orders, Origin
+from abicheck.model import Orders, Origin, Skipped
 from abicheck.rules.ground import Ground, Native, native_name
 from abicheck.rules.sites import ImportSites
 
@@ -341,6 +330,18 @@ class Scene(Ground):
     @property
     def simulator(self) -> Simulator:
         return self.stage.simulator
+
+    @functools.cached_property
+    def skipped(self) -> tuple[Skipped, ...]:
+        """Files that could not be read although the verdict may depend on them. An interpreter that cannot be started is
+        one of them: then no load can be followed."""
+        start = self.simulator.base().trace.events[0]
+        path = posixpath.join(self.view.root, self.interpreter.executable)
+        failure = start.failure
+        if failure is None or failure.kind != "LOAD_REJECTED" or path not in (failure.requester, failure.provider):
+            return super().skipped
+        reason = f"the interpreter cannot be started: {self.view_text(failure.message)}"
+        return tuple(sorted((*super().skipped, Skipped(self.interpreter.executable, reason))))
 
 
 def _is_program(part: Slice) -> bool:
