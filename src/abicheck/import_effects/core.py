@@ -54,6 +54,7 @@ class Module:
     complete: bool = True
     walked: bool = False  # ``env`` was filled without effects
     source: str = ""
+    dynamic: bool | None = None  # whether its source has ways to make names that no statement shows; None: not looked
 
     @property
     def is_package(self) -> bool:

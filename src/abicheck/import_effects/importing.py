@@ -283,8 +283,10 @@ class Importing(Core):
         """Whether ``module.env`` holds every name the module has."""
         if not module.complete or module.state == "running":
             return False
-        source = self.source(module) if module.spec.kind == "source" else ""
-        return source is not None and not any(word in source for word in _DYNAMIC)
+        if module.dynamic is None:
+            source = self.source(module) if module.spec.kind == "source" else ""
+            module.dynamic = source is None or any(word in source for word in _DYNAMIC)
+        return not module.dynamic
 
     def member(self, frame: Frame, module: Module, name: str) -> Value:
         """``from module import name``. Raises :class:`Raised` when there certainly is no such thing."""

@@ -9,7 +9,7 @@ Not modelled, as the semantics say: constructors that load further libraries, LD
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from abicheck.binary.elf import ElfSlice
@@ -125,6 +125,32 @@ class GlibcProcess:
             return mine is theirs
         return mine.resolution is theirs.resolution and not mine.merged and not theirs.merged
 
+    def apart(self, index: int, other: Process, other_index: int) -> tuple[tuple[Bound, ...], tuple[Bound, ...]] | None:
+        """See :class:`ComparesRows`. Providers are compared by real path."""
+        if not isinstance(other, GlibcProcess) or self.objects[index].elf is not other.objects[other_index].elf:
+            return None
+        elf = self.objects[index].elf
+        if elf is None or index not in self.relocated or other_index not in other.relocated:
+            return None
+        mine, theirs = self._providers(index), other._providers(other_index)
+        references = elf.references
+        differing = [n for n, (a, b) in enumerate(zip(mine, theirs, strict=False)) if a != b]
+        differing += range(min(len(mine), len(theirs)), max(len(mine), len(theirs)))
+        if not differing:
+            return (), ()
+        names = {(references[n].name, references[n].version) for n in differing}
+        rows = [n for n, r in enumerate(references) if (r.name, r.version) in names]
+        return self._rows(index, rows), other._rows(other_index, rows)
+
+    def _providers(self, index: int) -> list[str | int]:
+        """For every reference that was looked up: the real path of what serves it, or a code of ``glibc_binding``."""
+        done = self.relocated[index]
+        real = [self.objects[i].real for i in done.scope]
+        out: list[str | int] = [real[at] if at >= 0 else at for at in done.resolution.positions]
+        for n, at in done.merged.items():
+            out[n] = self.objects[at].real if at >= 0 else at
+        return out
+
     @property
     def dead(self) -> bool:
         return any(r.outcome == "aborted" for r in self.results)
@@ -149,11 +175,17 @@ class GlibcProcess:
 
     def bound(self, index: int) -> tuple[Bound, ...]:
         """The bindings of one object as records."""
+        return self._rows(index, range(len(self.relocated[index].resolution.positions)))
+
+    def _rows(self, index: int, numbers: Iterable[int]) -> tuple[Bound, ...]:
         done, elf = self.relocated[index], self.objects[index].elf
         assert elf is not None
+        references, looked_up = elf.references, len(done.resolution.positions)
         out = []
-        for n in range(len(done.resolution.positions)):
-            ref = elf.references[n]
+        for n in numbers:
+            if n >= looked_up:
+                break
+            ref = references[n]
             at = done.provider(n)
             if at in (UNDEFINED, VERSION_ASSERT):
                 continue

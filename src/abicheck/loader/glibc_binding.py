@@ -8,7 +8,7 @@ changed" is one comparison.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -48,6 +48,7 @@ class Resolution:
 
 
 Candidates = dict[bytes, list[tuple[int, tuple[Definition, ...]]]]
+Offer = tuple[bytes, tuple[Definition, ...]]  # a name, and its definitions in one object
 
 
 @dataclass(slots=True)
@@ -55,12 +56,14 @@ class BindingMemory:
     """What binding remembers, shared by all processes that are simulated over one view.
 
     ``resolutions`` by (object, scope); ``defined``: halved GNU hashes of everything an object's table holds, by object
-    (None: no such table); ``wanted``: names an object refers to, by halved hash.
+    (None: no such table); ``wanted``: names an object refers to, by halved hash; ``offers``: by object and provider,
+    which of these names the provider defines.
     """
 
     resolutions: dict[Hashable, Resolution] = field(default_factory=dict)
     defined: dict[Hashable, frozenset[int] | None] = field(default_factory=dict)
     wanted: dict[Hashable, dict[int, tuple[bytes, ...]]] = field(default_factory=dict)
+    offers: dict[Hashable, dict[Hashable, tuple[Offer, ...]]] = field(default_factory=dict)
 
 
 def resolve(
@@ -135,18 +138,26 @@ def _candidates(memory: BindingMemory, owner: InScope, scope: Sequence[InScope])
     no name of theirs is read (performance.md, section 1)."""
     wanted = _wanted(memory, owner)
     out: Candidates = {}
+    known = memory.offers.setdefault(owner.ident, {})
     for position, item in enumerate(scope):
         if item.elf is None:
             continue
-        exported = item.elf.exported
-        defined = _defined(memory, item)
-        hashes = wanted if defined is None else wanted.keys() & defined
-        for h in hashes:
-            for name in wanted[h]:
-                definitions = exported.get(name)
-                if definitions:
-                    out.setdefault(name, []).append((position, definitions))
+        offers = known.get(item.ident)
+        if offers is None:
+            offers = known[item.ident] = tuple(_offers(wanted, item.elf, _defined(memory, item)))
+        for name, definitions in offers:
+            out.setdefault(name, []).append((position, definitions))
     return out
+
+
+def _offers(wanted: Mapping[int, tuple[bytes, ...]], elf: ElfSlice, defined: frozenset[int] | None) -> Iterator[Offer]:
+    """Those of the wanted names that an object defines."""
+    exported = elf.exported
+    for h in wanted if defined is None else wanted.keys() & defined:
+        for name in wanted[h]:
+            definitions = exported.get(name)
+            if definitions:
+                yield name, definitions
 
 
 def _wanted(memory: BindingMemory, owner: InScope) -> dict[int, tuple[bytes, ...]]:

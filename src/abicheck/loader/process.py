@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from abicheck.model import Attempt
 
@@ -157,3 +157,12 @@ class Process(Protocol):
 
     def same_bindings(self, index: int, other: Process, other_index: int) -> bool:
         """True when it is certain, without comparing row by row, that an object binds here as it does there."""
+
+
+@runtime_checkable
+class ComparesRows(Protocol):
+    """A process that finds differing bindings without making a record of each one."""
+
+    def apart(self, index: int, other: Process, other_index: int) -> tuple[tuple[Bound, ...], tuple[Bound, ...]] | None:
+        """Of an object here and the same object there: all rows of every name whose provider differs, here and there,
+        in the file's order; None when the two cannot be compared so."""

@@ -14,7 +14,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from abicheck.loader.process import Bound, Edge, Event, EventResult, Failure, Mapped, Process, Trace
+from abicheck.loader.process import Bound, ComparesRows, Edge, Event, EventResult, Failure, Mapped, Process, Trace
 from abicheck.model import Origin
 
 
@@ -408,15 +408,16 @@ def _moved_bindings(alone: Run, together: Run) -> Iterator[MovedBinding]:
         theirs = together.by_real.get(path)
         if theirs is None or mine.event == 0 or alone.process.same_bindings(mine.index, together.process, theirs.index):
             continue
-        yield from _compare(path, _rows(alone.trace, mine.index), _rows(together.trace, theirs.index))
+        process = alone.process
+        rows = process.apart(mine.index, together.process, theirs.index) if isinstance(process, ComparesRows) else None
+        if rows is None:
+            rows = alone.trace.bindings.get(mine.index, ()), together.trace.bindings.get(theirs.index, ())
+        yield from _compare(path, _by_symbol(alone.trace, rows[0]), _by_symbol(together.trace, rows[1]))
 
 
-def _rows(trace: Trace, index: int) -> dict[tuple[str, str | None], tuple[str | None, Bound]]:
+def _by_symbol(trace: Trace, rows: Iterable[Bound]) -> dict[tuple[str, str | None], tuple[str | None, Bound]]:
     objects = trace.objects
-    return {
-        (b.symbol, b.version): (objects[b.provider].real if b.provider is not None else None, b)
-        for b in trace.bindings.get(index, ())
-    }
+    return {(b.symbol, b.version): (objects[b.provider].real if b.provider is not None else None, b) for b in rows}
 
 
 def _compare(

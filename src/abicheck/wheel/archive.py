@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from abicheck.binary.source import ByteSource, BytesSource, DiskSource
 from abicheck.errors import InputError
+from abicheck.wheel.recent import Recent
 from abicheck.wheel.streams import DeflatedSource, ForeignSource, MemberError, StoredSource, inflate_head
 
 WHOLE = 32 << 20  # members up to this many bytes are inflated at once
@@ -24,6 +25,7 @@ MAX_TOTAL = 64 << 30
 _LOCAL = struct.Struct("<4s5H3I2H")
 _END = struct.Struct("<4s4H2IH")
 _END64 = struct.Struct("<4sQ2H2I4Q")
+_recent = Recent()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,12 @@ class Archive:
         source = DeflatedSource(label, self._file, start, item)
         if item.size > WHOLE:
             return source
-        return BytesSource(label, source.whole())
+        key = (self, item.offset)  # an archive equals only itself
+        data = _recent.get(key)
+        if data is None:
+            data = source.whole()
+            _recent.put(key, data)
+        return BytesSource(label, data)
 
     def read(self, name: str, limit: int) -> bytes | None:
         """A small member whole; None when there is none of that name. Raises ``OSError`` (also when over ``limit``)."""
