@@ -333,8 +333,8 @@ class Scene(Ground):
 
     @functools.cached_property
     def skipped(self) -> tuple[Skipped, ...]:
-        """Files that could not be read although the verdict may depend on them. An interpreter that cannot be started is
-        one of them: then no load can be followed."""
+        """Files that could not be read although the verdict may depend on them; without an interpreter that can be
+        started no load can be followed."""
         start = self.simulator.base().trace.events[0]
         path = posixpath.join(self.view.root, self.interpreter.executable)
         failure = start.failure
