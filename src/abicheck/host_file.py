@@ -1,8 +1,7 @@
 """A machine's part in a judgement as one small file: written by ``abicheck snapshot --host``, read by ``--host FILE``.
 
-It holds what loaders ask of a host: versions, the sonames that its loader would find with the version nodes they define,
-the CPU level. Symbols are not kept: a library that is listed is believed to have what its nodes promise.
-"""
+It holds what loaders ask of a host: versions, the sonames that its loader would find with the version nodes they
+define, the CPU level. Symbols are not kept: a library that is listed is believed to have what its nodes promise."""
 
 from __future__ import annotations
 

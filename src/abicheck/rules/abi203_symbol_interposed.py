@@ -2,8 +2,9 @@
 
 ## What happens
 
-Two copies of a library are in the process, and calls of one end in the other. Names that both have go to one copy, names
-that only one has stay: functions of one version work on data of another. That crashes, aborts or gives wrong results.
+Two copies of a library are in the process, and calls of one end in the other. Names that both have go to one copy,
+names that only one has stay: functions of one version work on data of another. That crashes, aborts or gives wrong
+results.
 
 ## Why: the loader rule
 
@@ -38,7 +39,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from abicheck.loader.scenarios import Difference, Meeting, MovedBinding, is_standard, loads
+from abicheck.loader.capture import is_standard
+from abicheck.loader.scenarios import Difference, Meeting, MovedBinding, loads
 from abicheck.model import Confidence, Fact, Finding, Orders, Remedy, Severity
 from abicheck.rules import Rule
 from abicheck.rules.builds import compare
@@ -62,7 +64,9 @@ def check(scene: Scene) -> Iterator[Finding]:
         captured = {(m.before, m.after) for m in diff.libraries}
         groups: dict[tuple[str, str], list[MovedBinding]] = {}
         for b in diff.bindings:
-            if not b.merged and b.before and b.after and (b.before, b.after) not in captured and not is_standard(b.symbol):
+            if b.merged or not b.before or not b.after or (b.before, b.after) in captured:
+                continue
+            if not is_standard(b.symbol):
                 groups.setdefault((b.before, b.after), []).append(b)
         for (before, after), moved in groups.items():
             yield from _finding(scene, meeting, diff, before, after, moved)
@@ -82,7 +86,8 @@ def _finding(
     mixed = twins.same_library and not (twins.upward or twins.same_version) and bool(stays or inner)
     names = listed(b.symbol for b in moved)
     last = (
-        f"the rest still uses {base(before)}" + (f" ({_count(stays)} of the same files)" if stays else "")
+        f"the rest still uses {base(before)}"
+        + (f" ({_count(stays)} of the same files)" if stays else "")
         + ": functions of one build work on data of the other"
         if mixed
         else "the definition is used by whoever was loaded first, and serves all"

@@ -2,9 +2,9 @@
 
 ## What happens
 
-Two libraries each carry a static variable of a template or inline function, and the process keeps only the first. If both
-were built from the same source that is what C++ asks for. If the versions differ, one of them works on an object of
-the other's layout or in the other's state: it crashes, in one import order and not in the other.
+Two libraries each carry a static variable of a template or inline function, and the process keeps only the first. If
+both were built from the same source that is what C++ asks for. If the versions differ, one of them works on an object
+of the other's layout or in the other's state: it crashes, in one import order and not in the other.
 
 ## Why: the loader rule
 
@@ -42,7 +42,8 @@ from dataclasses import dataclass
 from abicheck.binary.elf import ElfSlice
 from abicheck.binary.macho import MachoSlice
 from abicheck.knowledge.library_names import stem
-from abicheck.loader.scenarios import Difference, Meeting, MovedBinding, is_standard, loads
+from abicheck.loader.capture import is_standard
+from abicheck.loader.scenarios import Difference, Meeting, MovedBinding, loads
 from abicheck.model import Confidence, Fact, Finding, Orders, Remedy, Severity
 from abicheck.rules import Rule
 from abicheck.rules.builds import compare

@@ -45,7 +45,7 @@ def compare(scene: Scene, a: str, b: str) -> Twins:
 
 
 def _version(scene: Scene, path: str) -> str:
-    """The fullest version a file gives of itself: dylib current version, version resource, or its file name's numbers."""
+    """The fullest version a file gives of itself: dylib current version, version resource, or its name's numbers."""
     part = _slice(scene, path)
     if isinstance(part, MachoSlice):
         current = part.versions[1]

@@ -18,8 +18,9 @@ from abicheck.binary.facts import Binary
 from abicheck.evidence.embedded import embedded
 from abicheck.knowledge.library_names import stem
 from abicheck.knowledge.runtimes import Recognised, families, member, recognise
+from abicheck.loader.capture import is_standard
 from abicheck.loader.process import Mapped
-from abicheck.loader.scenarios import Group, MovedBinding, Run, is_standard
+from abicheck.loader.scenarios import Group, MovedBinding, Run
 from abicheck.model import Origin
 from abicheck.rules.scene import Native, Scene
 

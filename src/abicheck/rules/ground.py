@@ -17,8 +17,8 @@ from abicheck.binary.facts import Binary, Slice
 from abicheck.binary.macho import MachoSlice
 from abicheck.errors import BinaryError
 from abicheck.host import Host
+from abicheck.loader.capture import UniqueSymbol
 from abicheck.loader.dyld_search import LOADABLE
-from abicheck.loader.scenarios import UniqueSymbol
 from abicheck.loader.units import Importer, module_of
 from abicheck.model import FileRef, Origin, Skipped
 from abicheck.overlay import View
