@@ -37,6 +37,7 @@ glibc elf/dl-lookup.c `do_lookup_x`; dyld Loader.cpp `resolveSymbol`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from abicheck.loader.capture import is_standard
@@ -97,8 +98,8 @@ def _finding(
         severity=_severity(mixed, moved[0].rule),
         confidence=Confidence.MEDIUM,
         what=sentence(
-            f"{_count(len(moved))} of `{user_import}` will bind to {winner.origin.label}'s {base(after)} instead of "
-            f"{base(before)} if `{first}` is imported first."
+            f"{_count(len(moved))} of `{user_import}` will bind to {winner.origin.label}'s {_brief(after)} instead "
+            f"of {_brief(before)} if `{first}` is imported first."
         ),
         why=(
             Fact(f"refers to {names}", user, moved[0].symbol, moved[0].version),
@@ -127,6 +128,11 @@ def _severity(mixed: bool, rule: str) -> Severity:
     if not mixed:
         return Severity.NOTE
     return Severity.WARNING if rule.startswith("MAC") else Severity.ERROR
+
+
+def _brief(path: str) -> str:
+    """A file's name without the tag of the interpreter, which says nothing here and fills the sentence."""
+    return re.sub(r"\.(?:cpython-|cp|abi)\d+[^.]*(?=\.(?:so|pyd)$)", "", base(path))
 
 
 def _count(references: int) -> str:
