@@ -6,6 +6,7 @@ installed, so nothing else that might be said about it happens.
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -15,8 +16,11 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.tags import Tag
 from packaging.version import InvalidVersion, Version
 
+from abicheck.binary.elf import ElfSlice
+from abicheck.errors import BinaryError
 from abicheck.host import Host
 from abicheck.inputs.markers import supported_tags
+from abicheck.overlay import View
 from abicheck.prefix import Interpreter
 from abicheck.wheel import Wheel
 
@@ -27,7 +31,7 @@ _LEGACY = re.compile(r"manylinux(?P<name>1|2010|2014)_(?P<arch>\w+)")
 _LEGACY_MINOR = {"1": 5, "2010": 12, "2014": 17}
 _MUSLLINUX = re.compile(r"musllinux_1_(?P<minor>\d+)_(?P<arch>\w+)")
 _MACOSX = re.compile(r"macosx_(?P<major>\d+)_(?P<minor>\d+)_(?P<arch>\w+)")
-NEWEST_MUSL = 9  # musllinux_1_N: no release of musl is above 1.2, so no wheel promises more
+NEWEST_MUSL = 2  # musllinux_1_N: no release of musl is above 1.2, so no wheel promises more
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +83,25 @@ class Refusal:
         return set(self.reasons) <= {"glibc", "macos"}
 
 
-def accepted_tags(interpreter: Interpreter, subdir: str, host: Host) -> tuple[Tag, ...]:
-    """Tags that pip accepts there, best first. What is unknown of the host excludes nothing (GEN-6)."""
+def built_for_musl(view: View, interpreter: Interpreter, host: Host) -> bool:
+    """Whether the environment's Python runs on musl: its own file says so (packaging reads PT_INTERP, MUSL-5). What the
+    host has decides only when the file cannot be read."""
+    try:
+        binary = view.binary(view.lookup(posixpath.join(view.root, interpreter.executable)))
+    except BinaryError:
+        binary = None
+    part = binary.slices[0] if binary is not None else None
+    if isinstance(part, ElfSlice) and part.interp is not None:
+        return "ld-musl" in part.interp
+    return host.libc == "musl"
+
+
+def accepted_tags(interpreter: Interpreter, subdir: str, host: Host, *, musl: bool = False) -> tuple[Tag, ...]:
+    """Tags that pip accepts there, best first. What is unknown of the host excludes nothing (GEN-6).
+
+    ``musl``: the interpreter is built for musl, as no conda package is (:func:`built_for_musl`)."""
     tags = supported_tags(interpreter, subdir)
-    if host.libc == "musl":
+    if musl:
         tags = tuple(_for_musl(tags))
     return tuple(t for t in tags if not _platform_reason(platform_tag(t.platform), host))
 
@@ -108,9 +127,9 @@ def _platform_reason(tag: PlatformTag, host: Host) -> Reason | None:
     return None
 
 
-def refusal(wheel: Wheel, interpreter: Interpreter, subdir: str, host: Host) -> Refusal | None:
+def refusal(wheel: Wheel, interpreter: Interpreter, subdir: str, host: Host, *, musl: bool = False) -> Refusal | None:
     """Why pip would not install the wheel there; None when it would."""
-    accepted = accepted_tags(interpreter, subdir, host)
+    accepted = accepted_tags(interpreter, subdir, host, musl=musl)
     if wheel.tags.isdisjoint(accepted):
         tag, reasons = _nearest(wheel.tags, accepted, subdir, host)
         return Refusal(wheel, tag, reasons, accepted)

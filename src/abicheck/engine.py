@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from abicheck.admission import Refusal, refusal
+from abicheck.admission import Refusal, built_for_musl, refusal
 from abicheck.errors import InputError
 from abicheck.examination import snapshot as write_snapshot_of
 from abicheck.host_file import describe_this_machine
@@ -200,7 +200,7 @@ def check(operands: Sequence[str], *, prefix: str, options: CheckOptions | None 
     interpreter, layout = require_interpreter(opened)
     with tempfile.TemporaryDirectory(prefix="abicheck-") as folder:
         asked = _inputs(operands, opened, options, folder)
-        refused = _refused(asked, interpreter, options.platform or opened.subdir, options.host)
+        refused = _refused(asked, opened, interpreter, options.platform or opened.subdir, options.host)
         out = {r.wheel for r in refused}
         admitted = replace(asked, requests=tuple(r for r in asked.requests if r.wheel not in out))
         transaction = plan_transaction(opened, admitted, layout)
@@ -214,10 +214,11 @@ def check(operands: Sequence[str], *, prefix: str, options: CheckOptions | None 
         return Judgement(target_info(stage), inputs, findings, skipped, tuple(_notes(asked, transaction)))
 
 
-def _refused(asked: Inputs, interpreter: Interpreter, subdir: str, host: str) -> list[Refusal]:
+def _refused(asked: Inputs, prefix: Prefix, interpreter: Interpreter, subdir: str, host: str) -> list[Refusal]:
     """Wheels that pip does not let in: they are reported (ABI001) and have no part in the rest."""
     where = choose_host(host, subdir)
-    found = (refusal(r.wheel, interpreter, subdir, where) for r in asked.requests)
+    musl = built_for_musl(view_before(prefix, where), interpreter, where)
+    found = (refusal(r.wheel, interpreter, subdir, where, musl=musl) for r in asked.requests)
     return [r for r in found if r is not None]
 
 

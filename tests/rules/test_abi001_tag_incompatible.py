@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 from tests.prefix.making import Maker
+from tests.rules.made_linux import Workshop
 from tests.wheel.making import ELF, make_wheel
 
-from abicheck.admission import accepted_tags, platform_tag, python_suits
+from abicheck.admission import accepted_tags, built_for_musl, platform_tag, python_suits
 from abicheck.engine import check
 from abicheck.host import Host
 from abicheck.model import Confidence, Finding, Severity
+from abicheck.overlay import MemoryTree, View, bytes_entry
 from abicheck.prefix import open_prefix
 from abicheck.report import CheckOptions, Judgement
 
@@ -156,12 +158,33 @@ def test_tags_of_a_free_threaded_build(tmp_path: Path) -> None:
     assert not [t for t in found if "-abi3-" in t or "-cp313-" in t]
 
 
-def test_a_musl_host_takes_musllinux_only(tmp_path: Path) -> None:
+def test_a_python_for_musl_takes_musllinux_only(tmp_path: Path) -> None:
     interpreter = open_prefix(str(prefix(tmp_path).root)).interpreter
     assert interpreter is not None
-    found = {t.platform for t in accepted_tags(interpreter, "linux-64", Host("declared", libc="musl"))}
+    found = {t.platform for t in accepted_tags(interpreter, "linux-64", Host(), musl=True)}
     assert "musllinux_1_2_x86_64" in found and "linux_x86_64" in found
     assert not [p for p in found if p.startswith("manylinux")]
+
+
+@pytest.mark.parametrize(("interp", "expected"), [("/lib/ld-musl-x86_64.so.1", True), ("/lib64/ld-linux.so.2", False)])
+def test_the_interpreters_own_file_says_which_libc(tmp_path: Path, interp: str, expected: bool) -> None:
+    """MUSL-5: conda's Python stays one for glibc, on whatever host."""
+    workshop = Workshop(tmp_path)
+    source = f'const char interp[] __attribute__((section(".interp"))) = "{interp}"; int x;'
+    program = workshop.library(source, "python")
+    view = View("/env", MemoryTree({"/env/bin/python3.12": bytes_entry("p", program)}), lambda _: None)
+    interpreter = open_prefix(str(prefix(tmp_path).root)).interpreter
+    assert interpreter is not None
+    for libc in ("musl", "glibc", ""):
+        assert built_for_musl(view, interpreter, Host("declared", libc=libc)) is expected  # type: ignore[arg-type]
+
+
+def test_an_unreadable_interpreter_is_the_hosts(tmp_path: Path) -> None:
+    interpreter = open_prefix(str(prefix(tmp_path).root)).interpreter
+    assert interpreter is not None
+    nothing = View("/env", MemoryTree({}), lambda _: None)
+    assert built_for_musl(nothing, interpreter, Host("declared", libc="musl"))
+    assert not built_for_musl(nothing, interpreter, Host())
 
 
 def test_platform_tags_taken_apart() -> None:

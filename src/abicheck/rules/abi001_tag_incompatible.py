@@ -43,7 +43,7 @@ from collections.abc import Iterator
 
 from packaging.tags import Tag
 
-from abicheck.admission import Reason, Refusal, accepted_tags, platform_tag
+from abicheck.admission import Reason, Refusal, accepted_tags, built_for_musl, platform_tag
 from abicheck.knowledge.platform_names import arch_words, system_words
 from abicheck.model import Confidence, Dependence, Fact, FileRef, Finding, Origin, Remedy, Severity
 from abicheck.rules import Rule
@@ -232,7 +232,9 @@ def _usual_mac(accepted: list[str]) -> str:
 
 def _renamed(scene: Scene, wheel: Wheel) -> Iterator[Finding]:
     """A file whose name fits while its WHEEL file speaks of another Python: it was renamed to get past pip."""
-    accepted = {(t.interpreter, t.abi) for t in accepted_tags(scene.interpreter, scene.subdir, scene.host)}
+    musl = built_for_musl(scene.view, scene.interpreter, scene.host)
+    tags_here = accepted_tags(scene.interpreter, scene.subdir, scene.host, musl=musl)
+    accepted = {(t.interpreter, t.abi) for t in tags_here}
     said = {(t.interpreter, t.abi) for t in wheel.wheel_tags}
     if not said or said & accepted:
         return
