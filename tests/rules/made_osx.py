@@ -33,10 +33,13 @@ def library(identity: str, *exports: str, seed: int = 1, needs: tuple[str, ...] 
     return image(made) + text
 
 
-def extension(name: str, *needs: str, text: bytes = b"") -> bytes:
+def extension(name: str, *needs: str, text: bytes = b"", rpaths: tuple[str, ...] = ()) -> bytes:
     """A Python extension that needs libraries by install name."""
     made = Image(
-        filetype="bundle", dylibs=[(n, "required") for n in (*needs, LIBSYSTEM)], exports=[Export(f"_PyInit_{name}")]
+        filetype="bundle",
+        dylibs=[(n, "required") for n in (*needs, LIBSYSTEM)],
+        exports=[Export(f"_PyInit_{name}")],
+        rpaths=list(rpaths),
     )
     return image(made) + text
 

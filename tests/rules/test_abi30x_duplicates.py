@@ -115,15 +115,59 @@ def test_mkl_opens_its_runtime_by_name(maker: Maker) -> None:
     assert f.severity is Severity.ERROR and any("opened by name at run time" in w.text for w in f.why)
 
 
-def test_one_install_name_is_one_runtime(maker: Maker) -> None:
-    """The first loaded serves everybody who asks by that string (MAC-1)."""
+def test_one_install_name_is_one_runtime_on_a_recent_system(maker: Maker) -> None:
+    """The first loaded serves everybody who asks by that string (MAC-1); older systems may map both: a doubt, said
+    so."""
     conda_openmp(maker)
     conda_extension(maker, "torch", "@rpath/libomp.dylib")
     files = {
-        f"learn/_ext{SUFFIX}": extension("_ext", "@rpath/libomp.dylib"),
+        f"learn/_ext{SUFFIX}": extension("_ext", "@rpath/libomp.dylib", rpaths=("@loader_path/.dylibs",)),
         "learn/.dylibs/libomp.dylib": library("@rpath/libomp.dylib", *KMP, seed=7),
     }
+    f = one(judged(openmp, maker, wheel(maker.root.parent, "learn", files)))
+    assert (f.severity, f.confidence) == (Severity.WARNING, Confidence.LOW) and "may be in one process" in f.what
+
+
+def test_one_install_name_of_a_harmless_runtime_is_silence(maker: Maker) -> None:
+    conda_openmp(maker, "@rpath/libgomp.1.dylib", *GNU)
+    conda_extension(maker, "torch", "@rpath/libgomp.1.dylib")
+    files = {
+        f"learn/_ext{SUFFIX}": extension("_ext", "@rpath/libgomp.1.dylib", rpaths=("@loader_path/.dylibs",)),
+        "learn/.dylibs/libgomp.1.dylib": library("@rpath/libgomp.1.dylib", *GNU, seed=7),
+    }
     assert judged(openmp, maker, wheel(maker.root.parent, "learn", files)) == []
+
+
+LOOP = b"""
+import ctypes, glob, os, surely_missing
+for p in glob.glob(os.path.join(os.path.dirname(__file__), "*.dylib")):
+    ctypes.CDLL(p)
+"""
+
+
+def test_libraries_that_a_wheel_opens_one_by_one(maker: Maker) -> None:
+    """ctranslate2 and torch open every library of their folder by path, so an equal name loaded before does not serve
+    (ELF-2, WIN-2); the code that does it cannot always be followed."""
+    conda_openmp(maker)
+    conda_extension(maker, "torch", "@rpath/libomp.dylib")
+    files = {
+        f"learn/_ext{SUFFIX}": extension("_ext", "@rpath/libomp.dylib", rpaths=("@loader_path/.dylibs",)),
+        "learn/.dylibs/libomp.dylib": library("@rpath/libomp.dylib", *KMP, seed=7),
+    }
+    f = one(judged(openmp, maker, wheel(maker.root.parent, "learn", files, code=LOOP)))
+    assert f.severity is Severity.ERROR
+
+
+def test_a_runtime_that_only_the_wheels_own_libraries_need(maker: Maker) -> None:
+    """A wheel whose libraries are opened by code that cannot be followed: what they need is in use all the same."""
+    maker.record("mkl", "2018.0", {"lib/libmkl_rt.dylib": library("@rpath/libmkl_rt.dylib")})
+    conda_extension(maker, "numeric", "@rpath/libmkl_rt.dylib")
+    files = {
+        "net/libnet.dylib": library("@rpath/libnet.dylib", needs=("@rpath/libmklml.dylib",)),
+        "net/libmklml.dylib": library("@rpath/libmklml.dylib", seed=9),
+    }
+    f = one(judged(runtime, maker, wheel(maker.root.parent, "net", files, code=b"from .base import start\n")))
+    assert f.severity is Severity.ERROR and any("needed by other libraries of the wheel" in w.text for w in f.why)
 
 
 def test_condas_alias_link_is_no_second_copy(maker: Maker) -> None:

@@ -77,10 +77,15 @@ class Reader:
 
 
 def check(scene: Scene) -> Iterator[Finding]:
-    for variable in variables(scene):
+    seen = set()
+    for variable in sorted(variables(scene), key=_spelling):
         row = reading(variable.name)
         if row is None or _told_elsewhere(scene, row):
             continue
+        key = (row.names, variable.path or variable.value, variable.setter)
+        if key in seen:
+            continue  # another spelling of the same setting
+        seen.add(key)
         if variable.setter in scene.subject_origins:
             yield from _reverse(scene, row, variable)
         else:
@@ -88,6 +93,12 @@ def check(scene: Scene) -> Iterator[Finding]:
                 reader = _bundled(scene, row, origin)
                 if reader is not None:
                     yield from _finding(scene, row, variable, reader, origin)
+
+
+def _spelling(variable: Variable) -> int:
+    """The newest spelling first, as the table lists them."""
+    row = reading(variable.name)
+    return row.names.index(variable.name) if row is not None else 0
 
 
 def _told_elsewhere(scene: Scene, row: DataDirectory) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import posixpath
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -24,7 +25,7 @@ from abicheck.loader.scenarios import Group, MovedBinding, Run
 from abicheck.model import Origin
 from abicheck.rules.scene import Native, Scene
 
-Liveness = Literal["mapped", "needed", "opened", "installed"]
+Liveness = Literal["mapped", "needed", "opened", "shipped", "installed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +55,15 @@ class Copy:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two copies that one process would hold: ``mine`` is loaded by the subject (and its own when one of them is)."""
+    """Two copies that one process would hold: ``mine`` is loaded by the subject (and its own when one of them is).
+
+    ``doubtful``: both answer to one install name; a dyld of macOS 12 or later lets the first loaded serve both, an
+    older one may map both (MAC-1)."""
 
     subject: Group
     mine: Copy
     other: Copy
+    doubtful: bool = False
 
     @property
     def other_label(self) -> str:
@@ -109,11 +114,47 @@ def subject_copies(scene: Scene, group: Group) -> tuple[Copy, ...]:
         origin = scene.view.origin(o.real)
         what = _recognise(scene, o.real, deep=origin == group.origin)
         if what is not None:
-            out.setdefault(o.real, Copy(o.real, what, origin, "mapped", _names(o), o.how == "opened", users=(group,)))
+            by_path = o.how == "opened" or (origin == group.origin and opens_by_path(scene, origin, o.real))
+            out.setdefault(o.real, Copy(o.real, what, origin, "mapped", _names(o), by_path, users=(group,)))
     natives = scene.natives.get(group.origin, ())
-    for copy in (*_static(scene, group, natives, out), *_outside(scene, group, natives)):
+    shipped = _shipped(scene, group, natives, out)
+    for copy in (*shipped, *_static(scene, group, natives, out), *_outside(scene, group, natives)):
         out.setdefault(copy.path, copy)
     return tuple(out.values())
+
+
+def _shipped(scene: Scene, group: Group, natives: Iterable[Native], known: Mapping[str, Copy]) -> Iterator[Copy]:
+    """Runtimes among the subject's own files that no simulated load reached, though another of its files needs them."""
+    wanted = {
+        posixpath.basename(need.name).lower()
+        for native in natives
+        for part in (native.binary.slices if native.binary is not None else ())
+        for need in part.needs
+    }
+    for native in natives:
+        identity = native.binary.slices[0].identity if native.binary is not None else None
+        names = frozenset(posixpath.basename(n).lower() for n in (native.path, identity) if n)
+        what = recognise(identity, posixpath.basename(native.path))
+        if what is not None and native.path not in known and names & wanted:
+            by_path = opens_by_path(scene, group.origin, native.path)
+            yield Copy(native.path, what, group.origin, "shipped", names, by_path, users=(group,))
+
+
+_OPENS = re.compile(r"\b(?:CDLL|WinDLL|PyDLL|OleDLL|LoadLibrary\w*)\(")
+_EVERY = re.compile(r"\*\.(?:dll|so|dylib)\b")
+
+
+def opens_by_path(scene: Scene, origin: Origin, path: str) -> bool:
+    """Whether a project's sources open its libraries one by one: with a pattern for all of a kind, or this one by name.
+
+    Loads that the derivation of imports follows are known better; this is for those that it cannot follow."""
+    return any(_EVERY.search(t) or posixpath.basename(path) in t for t in _opening_sources(scene, origin))
+
+
+@functools.cache
+def _opening_sources(scene: Scene, origin: Origin) -> tuple[str, ...]:
+    texts = (scene.view.read_text(p) for p in scene.files_of(origin) if p.endswith(".py"))
+    return tuple(t for t in texts if t is not None and _OPENS.search(t))
 
 
 def _static(scene: Scene, group: Group, natives: Iterable[Native], known: Mapping[str, Copy]) -> Iterator[Copy]:
@@ -234,10 +275,11 @@ def pairs(scene: Scene) -> tuple[Pair, ...]:
         beside = [c for g in scene.subjects if g is not group for c in subject_copies(scene, g)]
         for n, a in enumerate(mine):
             for b in (*mine[n + 1 :], *beside, *standing):
-                if a.what.family != b.what.family or a.place == b.place or not distinct(a, b):
-                    continue
-                if not {a.path, b.path} <= there:  # two that others load today are not this install's doing
-                    out.setdefault(frozenset((a.place, b.place)), Pair(group, a, b))
+                if a.what.family != b.what.family or a.place == b.place or {a.path, b.path} <= there:
+                    continue  # two that others load today are not this install's doing
+                doubtful = not distinct(a, b) and scene.system == "osx"
+                if doubtful or distinct(a, b):
+                    out.setdefault(frozenset((a.place, b.place)), Pair(group, a, b, doubtful))
     return tuple(out.values())
 
 

@@ -33,7 +33,7 @@ def finding(scene: Scene, rule: str, pair: Pair) -> Iterator[Finding]:
         meets.add("setting")
     system = cast(System, scene.system)
     row = consequence(kind.name, pair.mine.what.member, pair.other.what.member, system, frozenset(meets))
-    if row is None or (row.severity == "note" and pair.other.liveness == "installed"):
+    if row is None or (row.severity == "note" and (pair.doubtful or pair.other.liveness == "installed")):
         return
     severity, confidence = _weight(row, pair)
     yield Finding(
@@ -59,6 +59,8 @@ def _weight(row: Consequence, pair: Pair) -> tuple[Severity, Confidence]:
     """The table's word, one step weaker where it is only known that the other copy is installed for somebody, or where
     both carry one install name (one dyld lets the first serve, another maps both; MAC-1)."""
     severity, confidence = Severity[row.severity.upper()], Confidence[row.confidence.upper()]
+    if pair.doubtful:
+        return min(severity, Severity.WARNING), Confidence.LOW
     if row.when == "live" and severity is Severity.ERROR and pair.other.liveness == "installed":
         return Severity.WARNING, confidence
     return severity, confidence
@@ -85,7 +87,8 @@ def _what(pair: Pair, row: Consequence) -> str:
         "isolated": "they stay apart",
     }[row.outcome]
     condition = f", if {row.condition.split(':')[0]}" if row.severity != "note" else ""
-    return f"{copies} will be in one process when {both} are used together; {end}{condition}."
+    will = "may" if pair.doubtful else "will"
+    return f"{copies} {will} be in one process when {both} are used together; {end}{condition}."
 
 
 def _version(scene: Scene, copy: Copy) -> str:
@@ -111,6 +114,7 @@ def _fact(scene: Scene, copy: Copy, severity: str) -> Fact:
         "mapped": "is loaded" + (f" with {copy.users[0].label}" if copy.users else ""),
         "needed": "is asked for by an absolute path outside the environment",
         "opened": "is opened by name at run time by a library that is installed",
+        "shipped": "is needed by other libraries of the wheel",
         "installed": "is installed because another package depends on it",
     }[copy.liveness]
     return Fact(f"{known}; it {how}", ref(scene.view, copy.path))
@@ -127,7 +131,13 @@ def _why(
     yield _fact(scene, pair.mine, row.severity)
     yield _fact(scene, pair.other, row.severity)
     rule = {"linux": "ELF-5", "osx": "MAC-3", "win": "WIN-1"}[scene.system]
-    yield Fact("the loader tells them apart by name, so both are mapped", loader_rule=rule)
+    if pair.doubtful:
+        text = (
+            "both answer to one install name: from macOS 12 on the first loaded serves both, before both may be mapped"
+        )
+        yield Fact(text, loader_rule="MAC-1")
+    else:
+        yield Fact("the loader tells them apart by name or path, so both are mapped", loader_rule=rule)
     for crossing in crossed[:1]:
         moved = crossing.binding
         ends = f"binds to {base(moved.after or '')} when {crossing.order[0]} is first"
