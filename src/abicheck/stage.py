@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from abicheck.errors import InputError
 from abicheck.host import NOTHING, Host, declared, libstdcxx_nodes, this_machine, version_key
 from abicheck.host_file import read_host_file
-from abicheck.import_effects import ImportContext, startup_effects
+from abicheck.import_effects import ImportContext, Memory, startup_effects
 from abicheck.knowledge.host_profiles import HostProfile, profile
 from abicheck.loader import loader_for
 from abicheck.loader.process import Process
@@ -37,6 +37,7 @@ class Stage:
     removed: frozenset[str]
     before: View
     after: View
+    imports: Memory = field(default_factory=Memory, repr=False)  # of both views: what is the same file is read once
     _memory: dict[str, object] = field(default_factory=dict, repr=False)
 
     def starter(self, view: View, *, binds: bool = True) -> Callable[[], Process]:
@@ -98,6 +99,7 @@ class Stage:
             dynload=posixpath.join(root, layout.dynload),
             extension_suffixes=self.interpreter.extension_suffixes,
             environ=self.env,
+            memory=self.imports,
         )
 
 

@@ -206,10 +206,10 @@ class Calls(Expressions):
         if module is None or not function.definition.runs:
             return False
         self.matters_memo[key] = False  # a recursive call adds nothing
-        text = self._text(module, function.definition)
-        found = INTERESTING.search(text) is not None
-        if not found and depth < (1 if self.is_stdlib(module) else 6):
-            for name in dict.fromkeys(_CALLED.findall(text)):
+        called = self._called(module, function.definition)
+        found = called is None
+        if called is not None and depth < (1 if self.is_stdlib(module) else 6):
+            for name in called:
                 callee = self._static(module, function, name)
                 if isinstance(callee, ClassValue):
                     callee = self.class_member(callee, "__init__")
@@ -218,6 +218,14 @@ class Calls(Expressions):
                     break
         self.matters_memo[key] = found
         return found
+
+    def _called(self, module: Module, d: t.Def) -> tuple[str, ...] | None:
+        """Names that a function's text calls, each once; None when the text can load something by itself."""
+        key, memo = (self.identity(module.spec.path), d.first), self.context.memory.calls
+        if key not in memo:
+            text = self._text(module, d)
+            memo[key] = None if INTERESTING.search(text) else tuple(dict.fromkeys(_CALLED.findall(text)))
+        return memo[key]
 
     def is_stdlib(self, module: Module) -> bool:
         path = module.spec.path

@@ -17,12 +17,13 @@ class Memory:
     """What was learnt about immutable files, by their identity (``Entry.ident``); share it between contexts.
 
     ``summaries`` may be filled from a cache or a snapshot before use. ``names`` are the module names an extension's
-    bytes mention.
+    bytes mention. ``calls`` are the names that a function's text calls; None when the text itself can load something.
     """
 
     summaries: dict[Hashable, ModuleSummary] = field(default_factory=dict)
     functions: dict[tuple[Hashable, int], FunctionSummary | None] = field(default_factory=dict)
     names: dict[Hashable, tuple[str, ...]] = field(default_factory=dict)
+    calls: dict[tuple[Hashable, int], tuple[str, ...] | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -106,10 +106,10 @@ class GlibcProcess:
         return self._record(EventResult(event, "loaded" if known else "unknown", None, root))
 
     def trace(self) -> Trace:
-        path = self._mapper.path
+        path, names = self._mapper.path, self._mapper.names()
         objects = [
             Mapped(
-                o.index, o.path, o.real, self._mapper.names_of(o), o.event, o.requested_as, path(o.requested_by), o.how,
+                o.index, o.path, o.real, names[o.index], o.event, o.requested_as, path(o.requested_by), o.how,
                 path(o.how_owner), o.rule, o.index not in self.unkept, o.attempts,
             )
             for o in self.objects
@@ -257,8 +257,11 @@ class GlibcProcess:
 
     def _settle(self, root: int, order: tuple[int, ...], *, at_start: bool) -> None:
         """Version checks, refusals, then relocation, dependencies first (steps 5 to 7)."""
+        state = self._mapper.state
         for index in order:
-            check_versions(self._mapper, index)
+            if index not in state.checked:
+                check_versions(self._mapper, index)
+        state.checked |= frozenset(order)
         for index in order:
             if index not in self.relocated:
                 check_cpu(self._mapper, index)

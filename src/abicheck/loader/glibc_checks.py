@@ -56,7 +56,12 @@ def check_versions(mapper: Mapper, index: int) -> None:
 
 def _defines(mapper: Mapper, provider: Object, file: str, version: str) -> bool:
     if provider.elf is not None:
-        return not provider.elf.has_verdef or any(d.name == version for d in provider.elf.verdef)
+        if not provider.elf.has_verdef:
+            return True
+        defined = mapper.defined.get(provider.ident)
+        if defined is None:
+            defined = mapper.defined[provider.ident] = frozenset(d.name for d in provider.elf.verdef)
+        return version in defined
     if provider.provides:
         return version in provider.provides
     glibc = mapper.host.glibc

@@ -63,11 +63,13 @@ class State:
     unique: dict[bytes, int]
     static_tls: int
     in_static: frozenset[int]
+    checked: frozenset[int] = frozenset()  # objects whose version needs were met: names keep their meaning
 
     def copy(self) -> State:
         return State(
             list(self.live), dict(self.names), dict(self.sonames), dict(self.idents), self.global_scope,
             dict(self.search_lists), dict(self.dependencies), dict(self.unique), self.static_tls, self.in_static,
+            self.checked,
         )  # fmt: skip
 
 
@@ -81,6 +83,7 @@ class Mapper:
         self.objects: list[Object] = []
         self.edges: list[Edge] = []
         self.state = State([], {}, {}, {}, (), {}, {}, {}, 0, frozenset())
+        self.defined: dict[Hashable, frozenset[str]] = {}  # version names by file, of all processes of one start
         machine = searcher.target.machine
         library_path = env.get("LD_LIBRARY_PATH", "")
         self._library_path = directories(library_path, "", machine, ":;") if library_path else ()
@@ -89,6 +92,7 @@ class Mapper:
     def copy(self) -> Mapper:
         other = Mapper(self.searcher, self.env)
         other.objects, other.edges, other.state = list(self.objects), list(self.edges), self.state.copy()
+        other.defined = self.defined
         return other
 
     def path(self, index: int) -> str:
@@ -323,11 +327,16 @@ class Mapper:
         asker = self.path(requester)
         return Failure(kind, message, rule, asker, provider, library, symbol, version, attempts, needs_host)
 
-    def names_of(self, obj: Object) -> tuple[str, ...]:
-        names = {n for n, i in self.state.names.items() if i == obj.index and n != obj.path}
-        if obj.elf is not None and obj.elf.soname:
-            names.add(obj.elf.soname)
-        return tuple(sorted(names))
+    def names(self) -> list[tuple[str, ...]]:
+        """Of every object: the names, other than its path, under which a later request meets it."""
+        out: list[set[str]] = [set() for _ in self.objects]
+        for name, index in self.state.names.items():
+            if name != self.objects[index].path:
+                out[index].add(name)
+        for obj in self.objects:
+            if obj.elf is not None and obj.elf.soname:
+                out[obj.index].add(obj.elf.soname)
+        return [tuple(sorted(names)) for names in out]
 
 
 def _requests(elf: ElfSlice | None) -> list[tuple[str, str]]:

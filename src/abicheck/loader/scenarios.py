@@ -9,7 +9,7 @@ library that one of them interposes, or the global scope. What then differs from
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 

@@ -36,6 +36,7 @@ Python language reference, section 5 (import system); pip `_internal/operations/
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -61,7 +62,7 @@ _INCIDENTAL = frozenset({"tests", "test", "testing", "docs", "doc", "examples", 
                          "scripts", "tools", "samples"})  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Provider:
     """Somebody who puts files into site-packages. ``files``: relative to it."""
 
@@ -70,6 +71,11 @@ class Provider:
     files: tuple[str, ...]
     dist: Distribution | None = None
     record: CondaRecord | None = None
+
+    @functools.cached_property
+    def packages(self) -> Mapping[str, tuple[str, ...]]:
+        """What it lets people import: dotted name to files."""
+        return import_packages(self.files)
 
 
 def check(scene: Scene) -> Iterator[Finding]:
@@ -139,10 +145,12 @@ def _inside(prefix: Prefix, paths: Iterable[str]) -> tuple[str, ...]:
 
 
 def _overlap(prefix: Prefix, one: Provider, other: Provider) -> Iterator[Finding]:
-    ours, theirs = import_packages(one.files), import_packages(other.files)
+    if one.project == other.project:
+        return
+    ours, theirs = one.packages, other.packages
     shared = sorted(ours.keys() & theirs.keys())
     shared = [s for s in shared if not _is_shared_namespace(prefix, s, ours, theirs)]
-    if not shared or one.project == other.project:
+    if not shared:
         return
     serious = [s for s in shared if s.partition(".")[0] not in _INCIDENTAL]
     name = (serious or shared)[0]
