@@ -94,6 +94,30 @@ def test_a_broken_promise_that_the_host_does_not_bear(workshop: Workshop) -> Non
     assert "is for glibc 2.34 or later, though its wheel is tagged manylinux_2_17_x86_64" in finding.what
 
 
+def test_what_every_host_of_this_environment_has_is_a_note(workshop: Workshop) -> None:
+    """manylinux1 is long promised in vain; nobody acts on it."""
+    wheel = workshop.wheel({f"_ext{SUFFIX}": workshop.for_glibc("2.14")}, tag="cp312-cp312-manylinux1_x86_64")
+    finding = only(judged(workshop.environment(), wheel), "ABI002")
+    assert finding.severity is Severity.NOTE and finding.depends_on == ()
+
+
+@pytest.mark.parametrize("in_prefix", [True, False])
+def test_a_newer_runtime_than_the_tag_allows(workshop: Workshop, in_prefix: bool) -> None:
+    """The environment's own libstdc++ has it: a note. Only the host could have it: a warning."""
+    script = "GLIBCXX_3.4.30 { f_of_runtime; };"
+    runtime = workshop.library("int f_of_runtime(void) { return 0; }", "libstdc++.so.6", version_script=script)
+    linked = workshop.folder / "built" / "libstdc++.so.6"
+    source = "int f_of_runtime(void); int PyInit__ext(void) { return f_of_runtime(); }"
+    elf = workshop.library(source, "_ext.so", needed=[linked], rpath="$ORIGIN/../../../")
+    maker = workshop.environment()
+    if in_prefix:
+        maker.record("libstdcxx", "12.3.0", {"lib/libstdc++.so.6": runtime})
+    wheel = workshop.wheel({f"_ext{SUFFIX}": elf}, tag="cp312-cp312-manylinux_2_28_x86_64")
+    finding = only(judged(maker, wheel), "ABI002")
+    assert finding.severity is (Severity.NOTE if in_prefix else Severity.WARNING)
+    assert finding.what.endswith("needs GLIBCXX_3.4.30.")
+
+
 def test_a_promise_that_is_kept(workshop: Workshop) -> None:
     files = {f"_ext{SUFFIX}": workshop.for_glibc("2.17")}
     assert judged(workshop.environment(), workshop.wheel(files, "cp312-cp312-manylinux2014_x86_64")) == []
@@ -147,6 +171,11 @@ def test_a_newer_macos_than_the_tag(tmp_path: Path) -> None:
     assert finding.rule == "ABI002" and finding.severity is Severity.WARNING  # type: ignore[attr-defined]
     assert finding.what.endswith("needs macOS 14.0.")  # type: ignore[attr-defined]
     assert finding.why[0].loader_rule == "MAC-13"  # type: ignore[attr-defined]
+
+
+def test_a_release_of_the_same_macos_is_a_note(tmp_path: Path) -> None:
+    (finding,) = on_mac(tmp_path, bundle(min_os=(11, 1)))
+    assert finding.severity is Severity.NOTE  # type: ignore[attr-defined]
 
 
 def test_arm64_begins_with_macos_11(tmp_path: Path) -> None:

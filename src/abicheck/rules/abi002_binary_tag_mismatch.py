@@ -37,6 +37,7 @@ PEP 600; PEP 656; pypa/auditwheel policies; pypa/packaging `tags.py`; Apple, "LC
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -65,6 +66,7 @@ RULE = Rule(
     summary="A binary needs another architecture, libc or newer system than its wheel's tags promise",
     since="0.1",
 )
+OLDEST_GLIBC = (2, 17)  # no supported system and no conda package is built for an older one (conda-forge's sysroot)
 _NODE = re.compile(r"(GLIBC|GLIBCXX|CXXABI|GCC|ZLIB)_(\d+(?:\.\d+)*)")
 
 
@@ -145,7 +147,8 @@ def _remedies(scene: Scene, subject: Origin) -> Iterator[Remedy]:
 @dataclass(frozen=True, slots=True)
 class Breach:
     """One file that asks for more than a tag promises. ``needs``: in words; ``promise``: the tag; ``size``: for picking
-    the worst; ``rule``: the loader rule under which it matters. ``host_decides``: an older host would refuse it."""
+    the worst; ``rule``: the loader rule under which it matters. ``matters``: some system that can run this environment
+    does not have it."""
 
     native: Native
     needs: str
@@ -153,7 +156,7 @@ class Breach:
     allowed: str
     size: tuple[int, ...]
     rule: str
-    host_decides: bool
+    matters: bool
 
 
 def _broken_promises(scene: Scene, subject: Origin) -> Iterator[Finding]:
@@ -171,7 +174,7 @@ def _broken_promises(scene: Scene, subject: Origin) -> Iterator[Finding]:
         if family not in failing:
             kinds.setdefault("system" if family in ("GLIBC", "macOS") else "runtime", []).append(breach)
     for found in kinds.values():
-        yield _breach(scene, subject, sorted(found, key=lambda b: (b.size, b.native.path), reverse=True))
+        yield _breach(scene, subject, sorted(found, key=lambda b: (b.matters, b.size, b.native.path), reverse=True))
 
 
 def _breaches(scene: Scene, subject: Origin, files: Iterable[Native]) -> Iterator[Breach]:
@@ -181,7 +184,7 @@ def _breaches(scene: Scene, subject: Origin, files: Iterable[Native]) -> Iterato
         own = {base(n.path) for n in scene.natives[subject]}
         for native in files if promise is not None else ():
             assert promise is not None
-            yield from _above_ceiling(native, promise, own)
+            yield from _above_ceiling(scene, native, promise, own)
     elif scene.system == "osx":
         floors = [t for t in platforms if t.system == "osx"]
         for native in files if floors else ():
@@ -189,7 +192,7 @@ def _breaches(scene: Scene, subject: Origin, files: Iterable[Native]) -> Iterato
             yield from _above_macos(scene, native, lowest.text, lowest.floor)
 
 
-def _above_ceiling(native: Native, promise: Policy, own: set[str]) -> Iterator[Breach]:
+def _above_ceiling(scene: Scene, native: Native, promise: Policy, own: set[str]) -> Iterator[Breach]:
     """Version nodes of the system's libraries that the policy does not allow; what the wheel brings is its own."""
     part = native.binary.slices[0] if native.binary is not None else None
     if not isinstance(part, ElfSlice):
@@ -201,8 +204,28 @@ def _above_ceiling(native: Native, promise: Policy, own: set[str]) -> Iterator[B
             node = _NODE.fullmatch(version.name)
             allowed = promise.ceilings.get(node[1]) if node is not None and not version.weak else None
             if node is not None and allowed is not None and version_key(node[2]) > version_key(allowed):
+                matters = (
+                    _glibc_matters(scene, node[2]) if node[1] == "GLIBC" else not _served_here(scene, native, need.file)
+                )
                 yield Breach(native, version.name, promise.tag, f"{node[1]}_{allowed}", version_key(node[2]), "ELF-36",
-                             True)  # fmt: skip
+                             matters)  # fmt: skip
+
+
+def _glibc_matters(scene: Scene, version: str) -> bool:
+    """Whether a host may lack a version of glibc's and yet run the environment's own Python."""
+    binary, _ = scene.read(posixpath.join(scene.view.root, scene.interpreter.executable))
+    floors = binary.slices[0].floors if binary is not None else {}
+    return version_key(version) > max(OLDEST_GLIBC, version_key(floors.get("GLIBC", "")))
+
+
+def _served_here(scene: Scene, native: Native, library: str) -> bool:
+    """Whether the environment's own file meets the need: then its version was compared, on every host (ABI201)."""
+    group = next((g for g in scene.subjects if g.origin == native.ref.origin), None)
+    if group is None:
+        return False
+    trace = scene.run_of(group).trace
+    met = (e.provider for e in trace.edges if e.name == library and trace.objects[e.requester].real == native.path)
+    return any(at is not None and trace.objects[at].real.startswith(scene.view.root + "/") for at in met)
 
 
 def _above_macos(scene: Scene, native: Native, tag: str, floor: tuple[int, ...]) -> Iterator[Breach]:
@@ -216,18 +239,20 @@ def _above_macos(scene: Scene, native: Native, tag: str, floor: tuple[int, ...])
     allowed = max(floor, (11, 0)) if part.arch.startswith("arm64") else floor  # there is no older macOS for arm64
     allowed = (11, 0) if allowed == (10, 16) else allowed  # one release under two numbers
     if needs > allowed and needs != (10, 16):
-        text = ".".join(map(str, needs))
-        yield Breach(native, f"macOS {text}", tag, f"macOS {'.'.join(map(str, allowed))}", needs, "MAC-13", True)
+        text, most = ".".join(map(str, needs)), ".".join(map(str, allowed))
+        # Releases of one major number differ too little for anybody to act; dyld compares nothing (MAC-13).
+        matters = needs[0] != allowed[0] or needs[0] == 10
+        yield Breach(native, f"macOS {text}", tag, f"macOS {most}", needs, "MAC-13", matters)
 
 
 def _breach(scene: Scene, subject: Origin, found: list[Breach]) -> Finding:
     worst = found[0]
     file = scene.view.ref(worst.native.path)
-    depends: tuple[Dependence, ...] = ("host",) if worst.host_decides else ()
+    depends: tuple[Dependence, ...] = ("host",) if worst.matters else ()
     rows = dict.fromkeys((b.native.path, b.needs) for b in found)
     return Finding(
         rule=RULE.id,
-        severity=Severity.WARNING,
+        severity=Severity.WARNING if worst.matters else Severity.NOTE,
         confidence=Confidence.HIGH,
         what=sentence(
             f"{subject.name} {subject.version} may not load on every system that its tag {worst.promise} names: "
