@@ -41,6 +41,7 @@ HEADER = 4096  # of every native file: what loaders look at before they read tab
 TARGET = 24_500_000  # packed bytes of a whole snapshot; sources of pure packages are left out beyond it
 INDEX_BYTES = 23  # of those, for each file in the index (measured)
 RATIO = 0.17  # packed to slimmed sources, for what is not packed yet
+SMALL = 300_000  # bytes of a package's sources that are always worth their place
 LARGE = 120 << 20  # bytes of sources from which stronger packing is worth its time
 TEXT_LIMIT = 4 << 20
 _METADATA = re.compile(r"\.(dist-info|egg-info)(/|$)")
@@ -208,22 +209,24 @@ class _Maker:
         return node.size <= 1024 and self.prefix.content_state(path) == "pointer"
 
     def _sources(self) -> tuple[int, tuple[str, ...]]:
-        """Python sources by package. Pure packages come last, those that import no native one at the very end; of these
-        the largest are left out when they do not fit."""
+        """Python sources by package: those with native code, the small ones, those that import native ones, the rest.
+
+        Of pure packages the last and largest are left out when they do not fit.
+        """
         budget = TARGET - INDEX_BYTES * len(self.files) - self.out.written
         packages: dict[tuple[bool, str], list[str]] = {}
         native = {self._package(p) for p in self.parts if self.parts[p].windows}
         for path in self.files:
             if SOURCE.search(path) and path not in self.parts:
                 name = self._package(path)
-                packages.setdefault((name not in native, name), []).append(path)
+                packages.setdefault((name not in native and not name.endswith(".pth"), name), []).append(path)
         self.level = 16 if sum(self.files[p].size for paths in packages.values() for p in paths) > LARGE else 12
         count, packed = 0, 0
         left_out: list[str] = []
         natives = frozenset(n.partition(".")[0] for n in native)
         sizes = {k: sum(self.files[p].size for p in packages[k]) for k in packages}
         far = {k: k[0] and not self._reaches(packages[k], natives) for k in packages}
-        order = sorted(packages, key=lambda k: (k[0], far[k], sizes[k], k[1]))
+        order = sorted(packages, key=lambda k: (k[0], sizes[k] > SMALL, far[k], sizes[k], k[1]))
         for pure, name in order:
             if pure and packed + RATIO * len(self._buffer) > budget:
                 left_out.append(name)
