@@ -22,6 +22,7 @@ from tests.wheel.making import make_wheel
 
 from abicheck.engine import check
 from abicheck.model import Confidence, Severity
+from abicheck.report import CheckOptions
 
 pytestmark = [pytest.mark.oracle, pytest.mark.network, pytest.mark.slow]
 
@@ -47,6 +48,7 @@ class Case:
     b: str
     last: str
     rule: str | None
+    environ: dict[str, str]
 
 
 def cases() -> list[Case]:
@@ -65,16 +67,20 @@ def cases() -> list[Case]:
     def case(row: dict[str, Any]) -> Case:
         specs, wheels = tuple(table["prefixes"][row["prefix"]]), tuple(listed(row["wheels"]))
         a, b, last = (code(row.get(key, "")) for key in ("a", "b", "last"))
-        return Case(row["name"], row["prefix"], specs, wheels, a, b, last, row.get("rule"))
+        return Case(row["name"], row["prefix"], specs, wheels, a, b, last, row.get("rule"), row.get("environ", {}))
 
     return [case(row) for row in table["case"]]
 
 
-def run(python: Path, code: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def filled(environ: dict[str, str], prefix: Path) -> dict[str, str]:
+    return {name: value.replace("$PREFIX", str(prefix)) for name, value in environ.items()}
+
+
+def run(python: Path, code: str, folder: Path, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [str(python), "-X", "faulthandler", "-c", code],
         cwd=folder,
-        env={"PATH": os.defpath, "HOME": str(folder)},
+        env={"PATH": os.defpath, "HOME": str(folder), **environ},
         capture_output=True,
         text=True,
         check=False,
@@ -91,7 +97,9 @@ def test_prediction_beside_outcome(case: Case, make_prefix: MakePrefix, wheels: 
         if n in LOCAL
     ]
     files = [*local, *wheels(*(w for w in case.wheels if w not in LOCAL))]
-    judgement = check([str(f) for f in files], prefix=str(prefix))
+    judgement = check(
+        [str(f) for f in files], prefix=str(prefix), options=CheckOptions(env=filled(case.environ, prefix))
+    )
     errors = {f.rule for f in judgement.findings if f.severity is Severity.ERROR and f.confidence is not Confidence.LOW}
 
     installed = tmp_path / "env"
@@ -99,7 +107,8 @@ def test_prediction_beside_outcome(case: Case, make_prefix: MakePrefix, wheels: 
     pip_install(installed, files)
     python = installed / "bin" / "python"
     orders = ((case.a, case.b), (case.b, case.a))
-    outcomes = [run(python, f"{first}\n{second}\n{case.last}\n", tmp_path) for first, second in orders]
+    environ = filled(case.environ, installed)
+    outcomes = [run(python, f"{first}\n{second}\n{case.last}\n", tmp_path, environ) for first, second in orders]
     codes = [o.returncode for o in outcomes]
     print(f"{case.name}: predicted {sorted(errors) or 'no error'}; ran {codes}")
     told = "\n".join(o.stderr[-800:] for o in outcomes)

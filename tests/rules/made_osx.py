@@ -68,15 +68,15 @@ def wheel(root: Path, name: str, files: Mapping[str, bytes], version: str = "2.0
     return make_wheel(root / "wheels", name, version, {f"{name}/__init__.py": start + code, **files}, tag=TAG)
 
 
-def scene_of(maker: Maker, *wheels: Path) -> Scene:
+def scene_of(maker: Maker, *wheels: Path, env: Mapping[str, str] | None = None) -> Scene:
     prefix = open_prefix(str(maker.root))
     assert prefix.layout is not None
     opened = [read_wheel(str(w)) for w in wheels]
     placed = [Placed(w, wheel_origin(w), plan_install(w, prefix.layout)) for w in opened]
-    stage = make_stage(prefix, placed, host="none")
+    stage = make_stage(prefix, placed, host="none", env=env)
     return Scene(stage, [p.origin for p in stage.placed])
 
 
-def judged(rule: ModuleType, maker: Maker, *wheels: Path) -> list[Finding]:
-    """What one rule says of wheels over an environment."""
-    return list(rule.check(scene_of(maker, *wheels)))
+def judged(rule: ModuleType, maker: Maker, *wheels: Path, env: Mapping[str, str] | None = None) -> list[Finding]:
+    """What one rule says of wheels over an environment. ``env``: variables of the calling shell."""
+    return list(rule.check(scene_of(maker, *wheels, env=env)))

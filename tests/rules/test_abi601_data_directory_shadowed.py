@@ -101,6 +101,20 @@ def test_a_variable_the_user_set_for_the_environment(maker: Maker) -> None:
     assert one(judged(rule, maker, proj_wheel(maker, layout(4)))).severity is Severity.ERROR
 
 
+def test_a_variable_of_the_calling_shell_counts_when_it_is_given(maker: Maker) -> None:
+    maker.record("proj", "9.1.1", {"share/proj/proj.db": layout(2)})
+    wheel = proj_wheel(maker, layout(4))
+    assert judged(rule, maker, wheel) == []
+    f = one(judged(rule, maker, wheel, env={"PROJ_DATA": f"{maker.root}/share/proj"}))
+    assert f.severity is Severity.ERROR and f.what.startswith("the calling shell sets PROJ_DATA")
+
+
+def test_two_spellings_of_one_setting_are_told_once(maker: Maker) -> None:
+    script = b'export PROJ_LIB="$CONDA_PREFIX/share/proj"\nexport PROJ_DATA="$CONDA_PREFIX/share/proj"\n'
+    conda_proj(maker, {"share/proj/proj.db": layout(2)}, script)
+    assert "PROJ_DATA" in one(judged(rule, maker, proj_wheel(maker, layout(4)))).what
+
+
 def test_a_wheel_that_sets_the_variable_on_import(maker: Maker) -> None:
     conda_proj(maker, {"share/proj/proj.db": layout(4)}, script=b"")
     conda_extension(maker, "pyproj", "@rpath/libproj.25.dylib")

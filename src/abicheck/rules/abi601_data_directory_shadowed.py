@@ -52,7 +52,7 @@ from abicheck.rules import Rule
 from abicheck.rules.copies import pairs
 from abicheck.rules.naming import conda_name
 from abicheck.rules.scene import Scene
-from abicheck.rules.settings import Variable, variables
+from abicheck.rules.settings import SHELL, Variable, variables
 from abicheck.rules.wording import base, ref, sentence, use_conda_build
 
 RULE = Rule(
@@ -170,7 +170,9 @@ def _compare_proj(
     if variable.path and scene.view.lookup(variable.path).status in ("dir", "absent"):
         database = posixpath.join(variable.path, row.marker)
         if scene.view.lookup(database).status == "absent":
-            facts.append(Fact(f"has no {row.marker}: its PROJ is older than 6", scene.view.ref(variable.path)))
+            there = scene.view.lookup(variable.path).status == "dir"
+            text = f"has no {row.marker}: its PROJ is older than 6" if there else "does not exist"
+            facts.append(Fact(text, scene.view.ref(variable.path)))
             return ("differ" if own_path else "unknown"), facts
     if theirs is None or own is None:
         return "unknown", facts
@@ -239,14 +241,15 @@ def _finding(scene: Scene, row: DataDirectory, variable: Variable, reader: Reade
     comparison, facts = _compare(scene, row, variable, reader)
     severity = Severity[{"differ": row.differ, "same": row.same, "unknown": row.unknown}[comparison].upper()]
     place = scene.view.relative(variable.path) if variable.path else variable.value
-    when = f"import {variable.by_import}" if variable.by_import else "activating the environment"
+    when = f"`import {variable.by_import}`" if variable.by_import else "activating the environment"
+    when = "the calling shell" if variable.setter == SHELL else when
     subject = ref(scene.view, reader.path)
     assumption = (
         f"if {variable.by_import} is imported before the library reads it"
         if variable.by_import
         else "if the environment is activated and the project does not set its own place"
     )
-    start, file = f"`{when}` sets {variable.name} to {place}", f"{reader.origin.label}'s {base(reader.path)}"
+    start, file = f"{when} sets {variable.name} to {place}", f"{reader.origin.label}'s {base(reader.path)}"
     quiet = severity is Severity.NOTE
     what = f"{start}, which {file} reads too." if quiet else f"{start}, so {file} {row.outcome}."
     yield Finding(

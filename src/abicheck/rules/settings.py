@@ -18,6 +18,7 @@ from abicheck.model import FileRef, Origin
 from abicheck.rules.scene import Scene
 
 ENVIRONMENT = Origin("unowned", "the environment's variables")
+SHELL = Origin("unowned", "the calling shell")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +39,10 @@ class Variable:
 
 @functools.cache
 def variables(scene: Scene) -> tuple[Variable, ...]:
-    """Variables of the data-directory table that activation or a subject's import sets, each once by name and place."""
+    """Variables of the data-directory table that the shell, activation or a subject's import sets, each once by name
+    and place."""
     known = {n for d in directories() for n in d.names}
-    found = (*_activation(scene), *_state(scene), *_imports(scene, known))
+    found = (*_given(scene), *_activation(scene), *_state(scene), *_imports(scene, known))
     out: dict[tuple[str, str], Variable] = {}
     for v in found:
         if v.name in known:
@@ -61,6 +63,13 @@ def _activation(scene: Scene) -> Iterator[Variable]:
                 continue  # the branch for another layout
             where = FileRef(script.path, origin)
             yield Variable(s.name, path, s.value, origin, where, s.line, certain=not s.conditional or bool(path))
+
+
+def _given(scene: Scene) -> Iterator[Variable]:
+    """Variables of the calling shell that were named on the command line."""
+    for name, value in scene.stage.env.items():
+        inside = value.startswith(scene.view.root + "/")
+        yield Variable(name, value if inside else "", value, SHELL, FileRef("--env", SHELL), 0)
 
 
 def _state(scene: Scene) -> Iterator[Variable]:
