@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.binary.pe_samples import build
 from tests.prefix.making import Maker
-from tests.rules.made_linux import C_API, SITE, SUFFIX, Workshop, judged, only
+from tests.rules.made_linux import AARCH64, C_API, SITE, SUFFIX, Workshop, for_machine, judged, only
 from tests.wheel.making import make_wheel
 
 from abicheck.knowledge.stable_abi import newest_known, stable_symbols
@@ -49,6 +49,28 @@ def test_source_that_takes_its_place(workshop: Workshop) -> None:
 def test_an_optional_module_is_silence(workshop: Workshop) -> None:
     guarded = b"try:\n    from . import _ext\nexcept ImportError:\n    _ext = None\n"
     files = {f"_ext{OLD}": workshop.extension(), "__init__.py": guarded}
+    assert judged(workshop.environment(), workshop.wheel(files, tag="py3-none-linux_x86_64")) == []
+
+
+@pytest.mark.parametrize(
+    ("soabi", "words"),
+    [
+        ("cpython-312-x86_64-linux-musl", "CPython 3.12 on x86_64-linux-musl"),
+        ("cpython-311-aarch64-linux-gnu", "CPython 3.11 on aarch64-linux-gnu"),
+        ("cpython-312d-x86_64-linux-gnu", "CPython 3.12 (debug build)"),
+    ],
+)
+def test_what_a_suffix_says(workshop: Workshop, soabi: str, words: str) -> None:
+    elf = workshop.extension()
+    files = {f"_ext.{soabi}.so": for_machine(elf, AARCH64) if "aarch64" in soabi else elf}
+    finding = only(judged(workshop.environment(), workshop.wheel(files, tag="py3-none-linux_x86_64")), "ABI003")
+    assert f"is for {words}, and this is CPython 3.12." in finding.what
+
+
+def test_a_foreign_variant_that_nobody_imports_is_silence(workshop: Workshop) -> None:
+    """A debugger brings its helper for every platform; only what this one's code imports counts."""
+    elf = for_machine(workshop.extension(), AARCH64)
+    files = {"_ext.cpython-311-aarch64-linux-gnu.so": elf, "__init__.py": b""}
     assert judged(workshop.environment(), workshop.wheel(files, tag="py3-none-linux_x86_64")) == []
 
 

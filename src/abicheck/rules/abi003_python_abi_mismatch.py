@@ -83,18 +83,21 @@ def check(scene: Scene) -> Iterator[Finding]:
 
 @dataclass(frozen=True, slots=True)
 class Unseen:
-    """A module that only a file for another Python provides."""
+    """A module that only a file for another Python provides. ``soabi``: what its suffix says; ``foreign``: it is for
+    another machine as well."""
 
     module: str
     path: str
-    built_for: str
+    soabi: str
+    foreign: bool
 
 
 def _not_seen(scene: Scene, subject: Origin) -> Iterator[Finding]:
     found: dict[bool, list[Unseen]] = {}
     for unseen in _unseen(scene, subject):
         importance = scene.sites(subject).importance(unseen.module)
-        if importance != "optional":
+        silent = ("optional", "unreferenced") if unseen.foreign else ("optional",)
+        if importance not in silent:
             found.setdefault(importance == "reachable", []).append(unseen)
     for needed, modules in found.items():
         yield _unseen_finding(scene, subject, modules, needed)
@@ -104,7 +107,7 @@ def _unseen(scene: Scene, subject: Origin) -> Iterator[Unseen]:
     """Native files with the name of an extension module of another Python, whose module nothing else provides."""
     files = frozenset(scene.files_of(subject))
     for native in scene.natives[subject]:
-        if native.module is not None or native.binary is None or alien(scene, native.binary):
+        if native.module is not None or native.binary is None:
             continue
         folder, name = posixpath.split(native.path)
         named = (_WINDOWS if scene.system == "win" else _UNIX).fullmatch(name)
@@ -112,7 +115,9 @@ def _unseen(scene: Scene, subject: Origin) -> Iterator[Unseen]:
         if named is None or package is None or not named["stem"].isidentifier():
             continue
         if not _provided(scene, files, folder, named["stem"]):
-            yield Unseen(".".join((*package, named["stem"])), native.path, named["soabi"])
+            yield Unseen(
+                ".".join((*package, named["stem"])), native.path, named["soabi"], bool(alien(scene, native.binary))
+            )
 
 
 def _package(scene: Scene, folder: str) -> tuple[str, ...] | None:
@@ -137,7 +142,7 @@ def _provided(scene: Scene, files: Iterable[str], folder: str, stem: str) -> boo
 def _unseen_finding(scene: Scene, subject: Origin, modules: list[Unseen], needed: bool) -> Finding:
     first = modules[0]
     file = scene.view.ref(first.path)
-    built = _built_for(first.built_for)
+    built = _built_for(first.soabi, scene.interpreter.soabi)
     tags = listed(sorted(map(str, tags_of(scene, subject))))
     verb = "will not be found" if needed else "cannot be imported"
     suffixes = ", ".join(scene.interpreter.extension_suffixes)
@@ -176,13 +181,15 @@ def _sites(scene: Scene, subject: Origin, module: str) -> Iterator[Fact]:
         yield Fact(f"line {site.line} imports {module}", FileRef(site.file, subject))
 
 
-def _built_for(soabi: str) -> str:
-    """``cpython-312-x86_64-linux-gnu`` -> ``CPython 3.12``."""
+def _built_for(soabi: str, own: str) -> str:
+    """``cpython-312-x86_64-linux-musl`` -> ``CPython 3.12``, and ``on x86_64-linux-musl`` where ``own`` is for another."""
     named = _CPYTHON.match(soabi + "-")
     if named is None:
         return soabi
     extra = " without the GIL" if "t" in named["flags"] else " (debug build)" if "d" in named["flags"] else ""
-    return f"CPython 3.{named['minor']}{extra}"
+    platform, mine = (text[m.end() :] if (m := _CPYTHON.match(text + "-")) else "" for text in (soabi, own))
+    where = f" on {platform}" if platform and platform != mine else ""
+    return f"CPython 3.{named['minor']}{extra}{where}"
 
 
 def _this(scene: Scene) -> str:
