@@ -90,7 +90,13 @@ class Scene(Ground):
         alone = self.stage.scout.run(bare)
         if all(r.result.outcome in ("loaded", "unknown") for r in alone.results.values()):
             return bare
-        return group_of(self.importer, bare.origin, self.files_of(bare.origin))
+        return self._as_imported(bare.origin)
+
+    @functools.cache  # noqa: B019 - a scene lives as long as the process that judges it
+    def _as_imported(self, origin: Origin) -> Group:
+        """What an owner loads, with what its imports are certain to load. Dear: every import is followed."""
+        mine = next((g for g in self.subjects if g.origin == origin), None)
+        return mine or group_of(self.importer, origin, self.files_of(origin))
 
     def _candidates(self, origin: Origin) -> tuple[str, ...]:
         """Files that can be extension modules; the rest of a package need not be looked at."""
@@ -181,7 +187,7 @@ class Scene(Ground):
 
     def _broken_by_import(self, diff: Difference) -> frozenset[str]:
         """Units that already fail when only what importing the first project is certain to load came before them."""
-        certain = diff.first.certain
+        certain = self._as_imported(diff.first.origin).certain
         if certain == diff.first or not certain.prelude:
             return frozenset(b.unit.path for b in diff.broken) if certain == diff.first else frozenset()
         return frozenset(b.unit.path for b in difference(self.stage.simulator, certain, diff.second).broken)
@@ -264,7 +270,7 @@ class Scene(Ground):
 
     def importance(self, group: Group, unit: Unit) -> Literal["demanded", "reachable", "optional", "unreferenced"]:
         """How sure it is that a program that uses the project loads this unit."""
-        if unit.demanded:
+        if unit.demanded or unit.path in {u.path for u in self._as_imported(group.origin).certain.units}:
             return "demanded"
         return self.sites(group.origin).importance(unit.module)
 
