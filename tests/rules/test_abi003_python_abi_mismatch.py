@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from fixtures.macho import LIBSYSTEM, Bind, Export, Image, image
 from tests.binary.pe_samples import build
 from tests.prefix.making import Maker
+from tests.rules import made_osx
 from tests.rules.made_linux import AARCH64, C_API, SITE, SUFFIX, Workshop, for_machine, judged, only
 from tests.wheel.making import make_wheel
 
@@ -214,3 +216,17 @@ def test_its_own_dll_lacks_a_function(tmp_path: Path) -> None:
 def test_its_own_dll_serves(tmp_path: Path) -> None:
     pyd = build(imports={"python312.dll": ["PyLong_FromLong"]}, exports=["PyInit__ext"])
     assert on_windows(tmp_path, pyd) == []
+
+
+# -- macOS (MAC-15, MAC-16) ----------------------------------------------------------------
+
+
+def test_a_symbol_that_the_interpreter_lacks_on_macos(tmp_path: Path) -> None:
+    """Written as C spells it, without Mach-O's underscore."""
+    maker = made_osx.environment(tmp_path / "env")
+    wants = [Bind("_Py_Main", ordinal=-2), Bind("__PyLong_Gone", ordinal=-2)]
+    made = Image(filetype="bundle", dylibs=[(LIBSYSTEM, "required")], exports=[Export("_PyInit__ext")], binds=wants)
+    files = {"game/__init__.py": b"from . import _ext\n", f"game/_ext{made_osx.SUFFIX}": image(made)}
+    wheel = make_wheel(tmp_path / "w", "game", "2.0", files, tag=made_osx.TAG)
+    finding = only(judged(maker, wheel, host="macos=14.0"), "ABI003")
+    assert "wants _PyLong_Gone, which CPython 3.12 does not have" in finding.what

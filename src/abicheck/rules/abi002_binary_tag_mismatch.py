@@ -14,6 +14,9 @@ GCC and ZLIB (Appendix A); every version that is needed must be there (ELF-36, E
 the binaries run from that release on, although dyld does not check it (MAC-13). `any` promises that there is nothing to
 be built at all.
 
+What the loader refuses here is an error. What works here is a warning when some system that can run this environment
+lacks it, and a note otherwise.
+
 ## Example
 
 ```

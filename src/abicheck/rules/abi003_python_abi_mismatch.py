@@ -182,7 +182,7 @@ def _sites(scene: Scene, subject: Origin, module: str) -> Iterator[Fact]:
 
 
 def _built_for(soabi: str, own: str) -> str:
-    """``cpython-312-x86_64-linux-musl`` -> ``CPython 3.12``, and ``on x86_64-linux-musl`` where ``own`` is for another."""
+    """``cpython-312-x86_64-linux-musl`` -> ``CPython 3.12``, with ``on x86_64-linux-musl`` when ``own`` differs."""
     named = _CPYTHON.match(soabi + "-")
     if named is None:
         return soabi
