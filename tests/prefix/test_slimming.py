@@ -59,7 +59,9 @@ def test_imports_of_a_test_file() -> None:
     assert "assert" not in out
 
 
-@pytest.mark.parametrize("module", ["argparse.py", "ctypes/__init__.py", "email/generator.py", "_pydecimal.py", "enum.py"])
+@pytest.mark.parametrize(
+    "module", ["argparse.py", "ctypes/__init__.py", "email/generator.py", "_pydecimal.py", "enum.py"]
+)
 def test_real_sources(module: str) -> None:
     path = Path(sysconfig.get_path("stdlib")) / module
     text = path.read_text("utf-8")
