@@ -6,10 +6,12 @@ import os
 import posixpath
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
 from abicheck.admission import Refusal, built_for_musl, refusal
+from abicheck.cache import Store, default_directory
 from abicheck.errors import InputError
 from abicheck.examination import snapshot as write_snapshot_of
 from abicheck.host_file import describe_this_machine
@@ -198,7 +200,7 @@ def check(operands: Sequence[str], *, prefix: str, options: CheckOptions | None 
     options.progress.step("reading the environment", 0, 0)
     opened = _open(prefix)
     interpreter, layout = require_interpreter(opened)
-    with tempfile.TemporaryDirectory(prefix="abicheck-") as folder:
+    with tempfile.TemporaryDirectory(prefix="abicheck-") as folder, _store(options) as store:
         asked = _inputs(operands, opened, options, folder)
         refused = _refused(asked, opened, interpreter, options.platform or opened.subdir, options.host)
         out = {r.wheel for r in refused}
@@ -207,6 +209,7 @@ def check(operands: Sequence[str], *, prefix: str, options: CheckOptions | None 
         placed = [Placed(p.wheel, wheel_origin(p.wheel), p.targets) for p in transaction.plans]
         stage = make_stage(opened, placed, transaction.removed, host=options.host, env=options.env,
                            platform=options.platform)  # fmt: skip
+        stage.before.store = stage.after.store = store
         scene = Scene(stage, [p.origin for p in placed], transaction, refused)
         findings = run_rules(scene, options)
         inputs = tuple(_input(r) for r in asked.requests)
@@ -228,10 +231,17 @@ def audit(prefix: str, options: CheckOptions | None = None) -> Judgement:
     opened = _open(prefix)
     stage = make_stage(opened, host=options.host, env=options.env, platform=options.platform)
     dists = [d for d in opened.distributions if not d.by_conda]
-    scene = Scene(stage, [d.origin for d in dists])
-    findings = run_rules(scene, options)
-    inputs = tuple(_installed(d, scene) for d in dists)
-    return Judgement(target_info(stage), inputs, findings, tuple(sorted({*scene.skipped, *opened.problems})))
+    with _store(options) as store:
+        stage.before.store = stage.after.store = store
+        scene = Scene(stage, [d.origin for d in dists])
+        findings = run_rules(scene, options)
+        inputs = tuple(_installed(d, scene) for d in dists)
+        return Judgement(target_info(stage), inputs, findings, tuple(sorted({*scene.skipped, *opened.problems})))
+
+
+def _store(options: CheckOptions) -> AbstractContextManager[Store | None]:
+    """Where answers about files are kept between runs."""
+    return Store(options.cache_dir or default_directory()) if options.use_cache else nullcontext()
 
 
 def _open(prefix: str) -> Prefix:

@@ -15,14 +15,16 @@ import posixpath
 import stat
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 from abicheck.binary.facts import Binary
 from abicheck.binary.reading import read_binary
 from abicheck.binary.source import ByteSource, BytesSource, DiskSource
+from abicheck.cache import KeptSource, Store, disk_stamp
 from abicheck.errors import BinaryError
 from abicheck.model import FileRef, Origin
 
+T = TypeVar("T")
 EntryKind = Literal["file", "dir", "link", "other", "recorded"]
 Status = Literal["file", "dir", "absent", "dangling", "unreadable", "loop", "unknown", "other"]
 MAX_LINKS = 40  # the kernel's own limit (path_resolution(7))
@@ -37,6 +39,7 @@ class Entry:
     ``ident`` is the file's identity (device and inode, or member of a wheel): equal idents are one file (GEN-5).
     ``source`` opens the content. ``facts`` gives it already read, for snapshots. ``recorded``: conda-meta lists the
     file but it is not here (a partial checkout): its content is unknown, not absent.
+    ``stamp`` tells this content from any other one, in later runs too (``cache``); None when nothing does.
     """
 
     kind: EntryKind
@@ -46,6 +49,7 @@ class Entry:
     source: Callable[[], ByteSource] | None = None
     facts: Callable[[], Binary | None] | None = None
     member: str | None = None
+    stamp: Hashable = None
 
 
 Listing = Mapping[str, Entry]
@@ -92,7 +96,8 @@ def _disk_entry(e: os.DirEntry[str]) -> Entry:
         return Entry("other")
     if not stat.S_ISREG(st.st_mode):
         return Entry("other")
-    return Entry("file", ident=(st.st_dev, st.st_ino), size=st.st_size, source=lambda: DiskSource(path))
+    stamp = disk_stamp(path, st)
+    return Entry("file", ident=(st.st_dev, st.st_ino), size=st.st_size, source=lambda: DiskSource(path), stamp=stamp)
 
 
 class MemoryTree:
@@ -230,6 +235,7 @@ class View:
 
     def __init__(self, root: str, tree: Tree, owner: OwnerOf, *, fold_case: bool = False) -> None:
         self.root = root
+        self.store: Store | None = None  # where answers about files are kept between runs; None: nowhere
         self._tree = tree
         self._owner = owner
         self._fold = fold_case
@@ -320,9 +326,23 @@ class View:
 
     def open(self, found: Found) -> ByteSource:
         """The bytes of a found file. Raises ``OSError`` when there are none to read."""
+        if self.store is None or found.entry is None or found.entry.source is None or found.entry.stamp is None:
+            return self._source(found)
+        return KeptSource(found.entry.source, self.store, found.entry.stamp)
+
+    @staticmethod
+    def _source(found: Found) -> ByteSource:
         if found.entry is None or found.entry.source is None:
             raise FileNotFoundError(found.path)
         return found.entry.source()
+
+    def recall(self, path: str, question: str, compute: Callable[[], T], kind: Any) -> T:
+        """What ``compute`` says of the file's content alone, from an earlier run when there is a store. ``kind``: the
+        answer's type. Raises what ``compute`` raises."""
+        entry = self.lookup(path).entry
+        if self.store is None or entry is None or entry.stamp is None:
+            return compute()
+        return self.store.recall(entry.stamp, question, compute, kind)
 
     def read_text(self, path: str, limit: int = 4 << 20) -> str | None:
         """Text of a file as UTF-8 (undecodable bytes replaced); None for no readable file or over ``limit`` bytes."""
@@ -330,7 +350,7 @@ class View:
         if found.status != "file" or found.entry is None or found.entry.size > limit:
             return None
         try:
-            source = self.open(found)
+            source = self._source(found)
             return source.pread(0, source.size).decode("utf-8", "replace")
         except OSError:
             return None
@@ -352,7 +372,7 @@ class View:
         try:
             if found.entry.facts is not None:
                 return found.entry.facts()
-            return read_binary(self.open(found))
+            return read_binary(self._source(found))
         except BinaryError as e:
             return e
         except OSError as e:

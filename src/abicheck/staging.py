@@ -44,7 +44,8 @@ class FilesTree:
 
 def _entry(node: object) -> Entry:
     facts = getattr(node, "facts", None)
-    return Entry(node.kind, node.ident, node.target, node.size, node.source, facts)  # type: ignore[attr-defined]
+    stamp = getattr(node, "stamp", None)
+    return Entry(node.kind, node.ident, node.target, node.size, node.source, facts, stamp=stamp)  # type: ignore[attr-defined]
 
 
 def wheel_origin(wheel: Wheel) -> Origin:
@@ -132,8 +133,9 @@ def _target_entry(wheel: Wheel, target: Target) -> Entry | None:
         return None
     opener: Callable[[], ByteSource] = functools.partial(wheel.source, member)
     return Entry(
-        "file", ident=("wheel", wheel.filename, member.name), size=member.size, source=opener, member=member.name
-    )
+        "file", ("wheel", wheel.filename, member.name), size=member.size, source=opener, member=member.name,
+        stamp=wheel.stamp(member),
+    )  # fmt: skip
 
 
 def targets_by_path(placed: Iterable[Placed]) -> Mapping[str, Placed]:

@@ -48,11 +48,18 @@ class Recorder:
             self._asking -= 1
 
 
-def recall(source: ByteSource, question: str, compute: Callable[[], T], kind: Any) -> T:
+def recall(source: ByteSource, question: str, compute: Callable[[], T], kind: Any, given: str = "") -> T:
     """The answer to a question about a file, kept or computed. ``kind``: its type, one that msgspec can encode.
+
+    ``given`` says what else the answer depends on. A snapshot answers for the environment that it was made of; a source
+    with a ``recall`` of its own (a cache of several environments) keeps answers apart by it.
 
     Raises what ``compute`` raises (``OSError`` when the bytes are not at hand).
     """
+    own = getattr(source, "recall", None)
+    if own is not None:
+        kept: T = own(f"{question} {given}", compute, kind)
+        return kept
     answers = getattr(source, "answers", None)
     if answers is None:
         return compute()

@@ -10,23 +10,16 @@ import os
 import shutil
 from pathlib import Path
 
+from abicheck.cache import TAG, count, default_directory
 from abicheck.commands import Flags
 from abicheck.commands.console import Console
 from abicheck.config import Config, load
 from abicheck.errors import UsageError
 
-TAG = "CACHEDIR.TAG"  # the convention of backup programs; its presence marks a folder that can be made again
-
 
 def directory(config: Config) -> str:
     """The folder that holds the facts, whether it exists or not."""
     return config.get("cache-dir") or default_directory()
-
-
-def default_directory() -> str:
-    import platformdirs
-
-    return platformdirs.user_cache_dir("abicheck", appauthor=False)
 
 
 def cache(action: str, flags: Flags, console: Console) -> int:
@@ -37,7 +30,7 @@ def cache(action: str, flags: Flags, console: Console) -> int:
         return 0
     files, size = measure(where)
     if action == "info":
-        console.write(f"{where}\n{_files(files)}, {size / 1e6:.1f} MB\n")
+        console.write(f"{where}\n{count(where)} answers about files; {_files(files)}, {size / 1e6:.1f} MB\n")
         return 0
     if files and where != default_directory() and not Path(where, TAG).is_file():
         raise UsageError(

@@ -239,11 +239,22 @@ class Core(ABC):
         key = self.identity(module.spec.path)
         known = self.context.memory.summaries.get(key)
         if known is None:
-            source = self.source(module)
-            if source is None:
-                return None
-            known = self.context.memory.summaries[key] = summarize(source)
+            try:
+                known = self.view.recall(module.spec.path, "summary", lambda: self._summarized(module), t.ModuleSummary)
+            except OSError:
+                source = self.source(module)
+                if source is None:
+                    return None
+                known = summarize(source)
+            self.context.memory.summaries[key] = known
         return known
+
+    def _summarized(self, module: Module) -> t.ModuleSummary:
+        """Raises ``OSError`` when there is no text: an unreadable file may be readable next time."""
+        source = self.source(module)
+        if not source:
+            raise OSError("no text")
+        return summarize(source)
 
     def source(self, module: Module) -> str | None:
         if not module.source:

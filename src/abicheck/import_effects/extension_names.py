@@ -9,6 +9,8 @@ never certain.
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import re
 
 from abicheck.binary.recall import recall
@@ -29,7 +31,12 @@ def names_in(source: ByteSource, bare: frozenset[str]) -> tuple[str, ...]:
     Raises ``OSError``. ``bare`` limits what counts as a name without a dot: any word of the code could be one. (From a
     snapshot: those of the environment as it was, which all stand in the list then.)
     """
-    return recall(source, "c-names", lambda: _names_in(source, bare), tuple[str, ...])
+    return recall(source, "c-names", lambda: _names_in(source, bare), tuple[str, ...], _digest(bare))
+
+
+@functools.lru_cache(maxsize=256)
+def _digest(names: frozenset[str]) -> str:
+    return hashlib.blake2b("\0".join(sorted(names)).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 def _names_in(source: ByteSource, bare: frozenset[str]) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from abicheck.binary.source import ByteSource, DiskSource
+from abicheck.cache import disk_stamp
 
 NodeKind = Literal["file", "dir", "link", "other"]
 LIMIT = 64 << 20  # no metadata or source file is larger
@@ -30,6 +31,7 @@ class Node:
     target: str = ""
     size: int = 0
     source: Callable[[], ByteSource] | None = None
+    stamp: Hashable = None
 
 
 class NotKept(OSError):
@@ -85,7 +87,8 @@ def _node(entry: os.DirEntry[str]) -> Node:
         return Node("other")
     if not stat.S_ISREG(at.st_mode):
         return Node("other")
-    return Node("file", (at.st_dev, at.st_ino), size=at.st_size, source=lambda: DiskSource(path))
+    stamp = disk_stamp(path, at)
+    return Node("file", (at.st_dev, at.st_ino), size=at.st_size, source=lambda: DiskSource(path), stamp=stamp)
 
 
 class MappedFiles:

@@ -6,7 +6,7 @@ import functools
 import hashlib
 import os
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -16,6 +16,7 @@ from packaging.version import InvalidVersion, Version
 
 from abicheck.binary.reading import HEAD, is_binary
 from abicheck.binary.source import ByteSource
+from abicheck.cache import disk_stamp
 from abicheck.distinfo import RecordRow, parse_entry_points, parse_metadata, parse_record, parse_wheel_file
 from abicheck.errors import InputError
 from abicheck.wheel.archive import Archive, Limits
@@ -118,6 +119,17 @@ class Wheel:
         if item is None:
             raise FileNotFoundError(f"{self.filename}!{member.name}")
         return self.archive.source(item)
+
+    @functools.cached_property
+    def _stamp(self) -> Hashable:
+        try:
+            return disk_stamp(os.path.abspath(self.path), os.stat(self.path))
+        except OSError:
+            return None
+
+    def stamp(self, member: Member) -> Hashable:
+        """What tells this member's content from any other, in later runs too; None when the wheel is too new to say."""
+        return None if self._stamp is None else (self._stamp, member.name, member.size, member.crc)
 
     def read(self, name: str, limit: int = MAX_METADATA) -> bytes | None:
         """A member whole; None when there is none. Raises ``OSError``."""
