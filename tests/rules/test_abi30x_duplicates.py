@@ -232,6 +232,18 @@ def test_mkl_beside_mklml(maker: Maker) -> None:
     assert (f.severity, f.runtime) == (Severity.ERROR, "blas")
 
 
+def test_what_a_library_maps_that_unfollowed_code_opens(maker: Maker) -> None:
+    """LightGBM opens its library by a computed name; the library needs the environment's OpenMP, and another wheel its
+    own."""
+    conda_openmp(maker)
+    start = b"import surely_missing\n"
+    needs = library("@rpath/libboost.dylib", needs=("@rpath/libomp.dylib",))
+    plain = wheel(maker.root.parent, "boost", {"boost/libboost.dylib": needs}, code=start)
+    f = one(judged(openmp, maker, plain, bundled(maker, "/DLC/learn/.dylibs/libomp.dylib", *KMP)))
+    assert f.severity is Severity.ERROR
+    assert judged(openmp, maker, plain) == []
+
+
 QT = b"""
 import os
 here = os.path.dirname(os.path.abspath(__file__))

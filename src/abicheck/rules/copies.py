@@ -20,7 +20,7 @@ from abicheck.evidence.embedded import embedded
 from abicheck.knowledge.library_names import stem
 from abicheck.knowledge.runtimes import Recognised, families, member, recognise
 from abicheck.loader.capture import is_standard
-from abicheck.loader.process import Mapped
+from abicheck.loader.process import Event, Mapped
 from abicheck.loader.scenarios import Group, MovedBinding, Run
 from abicheck.model import Origin
 from abicheck.rules.scene import Native, Scene
@@ -118,7 +118,8 @@ def subject_copies(scene: Scene, group: Group) -> tuple[Copy, ...]:
             out.setdefault(o.real, Copy(o.real, what, origin, "mapped", _names(o), by_path, users=(group,)))
     natives = scene.natives.get(group.origin, ())
     shipped = _shipped(scene, group, natives, out)
-    for copy in (*shipped, *_static(scene, group, natives, out), *_outside(scene, group, natives)):
+    reached = _reached_by_path(scene, group, natives)
+    for copy in (*shipped, *reached, *_static(scene, group, natives, out), *_outside(scene, group, natives)):
         out.setdefault(copy.path, copy)
     return tuple(out.values())
 
@@ -138,6 +139,22 @@ def _shipped(scene: Scene, group: Group, natives: Iterable[Native], known: Mappi
         if what is not None and native.path not in known and names & wanted:
             by_path = opens_by_path(scene, group.origin, native.path)
             yield Copy(native.path, what, group.origin, "shipped", names, by_path, users=(group,))
+
+
+def _reached_by_path(scene: Scene, group: Group, natives: Iterable[Native]) -> Iterator[Copy]:
+    """Runtimes that the subject's other libraries would map when its code opens them: those that no simulated load
+    reached, because the code that opens them could not be followed. The runtimes among them are not opened themselves:
+    a package may ship one for others to use."""
+    done = {o.real for o in _objects(scene.run_of(group))} | {u.path for u in group.units}
+    process = scene.stage.scout.base().process.fork()
+    for native in natives:
+        own = native.binary is not None and _recognise(scene, native.path, deep=False) is not None
+        if native.path not in done and native.binary is not None and not own:
+            process.load(Event(native.path, "dlopen", label=group.label))
+    for o in process.trace().objects:
+        what = _recognise(scene, o.real, deep=False) if o.kept and o.event != 0 else None
+        if what is not None:
+            yield Copy(o.real, what, scene.view.origin(o.real), "shipped", _names(o), users=(group,))
 
 
 _OPENS = re.compile(r"\b(?:CDLL|WinDLL|PyDLL|OleDLL|LoadLibrary\w*)\(")
