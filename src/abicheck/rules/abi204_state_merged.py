@@ -49,7 +49,7 @@ from abicheck.rules import Rule
 from abicheck.rules.builds import compare
 from abicheck.rules.naming import conda_name
 from abicheck.rules.scene import Scene
-from abicheck.rules.wording import base, listed, ref, sentence, use_conda_build
+from abicheck.rules.wording import base, counted, listed, ref, sentence, use_conda_build
 
 RULE = Rule(
     id="ABI204",
@@ -110,7 +110,7 @@ def _finding(
         severity=severity,
         confidence=Confidence.MEDIUM,
         what=sentence(
-            f"`{user}` will share {len(mutable or clash)} static objects with {winner.origin.label} "
+            f"`{user}` will share {counted(len(mutable or clash), 'static object')} with {winner.origin.label} "
             f"({base(after)}) if `{brings}` is imported first."
         ),
         why=(

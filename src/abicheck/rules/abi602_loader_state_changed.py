@@ -54,18 +54,42 @@ RULE = Rule(
 
 def check(scene: Scene) -> Iterator[Finding]:
     for group in scene.subjects:
-        own = [e for u in group.units for e in u.events if _is_its_own(scene, group, e)]
+        events = dict.fromkeys((*group.prelude, *(e for u in group.units for e in u.events)))
+        own = [e for e in events if _is_its_own(scene, group, e)]
         opened = [e for e in own if e.flags_global]
         added = [e for e in own if e.kind == "dll-directory"]
         if opened:
             yield _note(scene, group, opened, "opens {} for the whole process", "ELF-20")
         if added:
             yield _note(scene, group, added, "adds {} to where all later DLLs are looked for", "WIN-6")
+        names = [(e, n) for e in own if not e.flags_global and (n := _also_in_the_environment(scene, e))]
+        if names:
+            what = f"opens {{}} by path; it serves every later request for {listed(n for _, n in names)}"
+            yield _note(
+                scene, group, [e for e, _ in names], what, {"win": "WIN-2", "osx": "MAC-1"}.get(scene.system, "ELF-2")
+            )
 
 
 def _is_its_own(scene: Scene, group: Group, event: Event) -> bool:
+    """Whether code of the group itself opens it, not code that it imports."""
     source = event.because.rpartition(":")[0]
-    return bool(source) and any(scene.view.origin(f"{root}/{source}") == group.origin for root in scene.importer.roots)
+    if not source or (event.kind == "import" and not event.flags_global):
+        return False
+    places = (f"{root}/{source}" for root in scene.importer.roots)
+    found = next((p for p in places if scene.view.lookup(p).status == "file"), None)
+    return found is not None and scene.view.origin(scene.view.lookup(found).real) == group.origin
+
+
+def _also_in_the_environment(scene: Scene, event: Event) -> str:
+    """The name under which a preloaded library answers from now on, if the environment's libraries have it too."""
+    if event.kind != "dlopen" or "/" not in event.open:
+        return ""
+    real = scene.view.lookup(event.open).real
+    part = scene.slice(real)
+    name = base(real) if scene.system == "win" else base(part.identity or "") if part is not None else ""
+    folders = ("Library/bin", "") if scene.system == "win" else ("lib",)
+    others = [scene.view.lookup(f"{scene.view.root}/{folder}/{name}") for folder in folders] if name else []
+    return name if any(o.status == "file" and o.real != real for o in others) else ""
 
 
 def _note(scene: Scene, group: Group, events: list[Event], text: str, rule: str) -> Finding:

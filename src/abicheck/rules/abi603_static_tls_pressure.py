@@ -39,7 +39,7 @@ from abicheck.loader.glibc_checks import TLS_SURPLUS
 from abicheck.model import Confidence, Fact, Finding, Remedy, Severity
 from abicheck.rules import Rule
 from abicheck.rules.scene import Scene
-from abicheck.rules.wording import base, listed, sentence
+from abicheck.rules.wording import base, counted, listed, sentence
 
 RULE = Rule(
     id="ABI603",
@@ -65,6 +65,7 @@ def check(scene: Scene) -> Iterator[Finding]:
         users = [o for o in process.objects if o.event > 0 and o.elf is not None and o.elf.uses_ie_tls and o.elf.tls]
         users.sort(key=lambda o: -(o.elf.tls[0] if o.elf and o.elf.tls else 0))
         biggest = scene.view.ref(users[0].real)
+        takers = counted(len(users), "library takes", "libraries take")
         yield Finding(
             rule=RULE.id,
             severity=Severity.WARNING,
@@ -76,7 +77,7 @@ def check(scene: Scene) -> Iterator[Finding]:
             why=(
                 Fact(f"needs {users[0].elf.tls[0] if users[0].elf and users[0].elf.tls else 0} bytes", biggest,
                      loader_rule="ELF-45"),
-                Fact(f"{len(users)} libraries take part: {listed(base(o.real) for o in users)}"),
+                Fact(f"{takers} part: {listed(base(o.real) for o in users)}"),
             ),
             remedies=(Remedy("raise the reserve", "GLIBC_TUNABLES=glibc.rtld.optional_static_tls=2000 python"),),
             key=base(users[0].real),

@@ -142,6 +142,9 @@ def _reason(failure: Failure) -> str:
     if failure.kind == "MISSING_SYMBOL":
         symbol = failure.symbol if len(failure.symbol) <= 60 else failure.symbol[:57] + "..."
         return f"undefined symbol {symbol}"
+    if failure.rule == "ELF-37":
+        asked = f"{base(failure.requester)} asks for versions of {failure.library}"
+        return f"{asked}, which nothing loads, and an assertion of the loader fails"
     return ""
 
 

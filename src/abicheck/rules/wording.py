@@ -33,6 +33,11 @@ def listed(names: Iterable[str]) -> str:
     return shown if len(items) <= COUNTED else f"{shown} and {len(items) - COUNTED} more"
 
 
+def counted(number: int, one: str, many: str = "") -> str:
+    """A number with its noun: ``1 place``, ``3 places``, ``2 libraries``."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
 def sentence(text: str) -> str:
     """Cut a sentence that would not stand alone in a CI annotation to 200 characters, at a word."""
     if len(text) <= 200:
