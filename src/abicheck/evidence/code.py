@@ -35,14 +35,19 @@ def loads(image: Image, position: int, wanted: Callable[[bytes], bool]) -> Itera
     if image.machine != "x86_64":
         return
     opcode = _LEA[image.windows][position]
+    texts: dict[int, bytes | None] = {}  # most addresses are loaded many times
     for segment in image.code:
         end = segment.offset + segment.size
+        shift = segment.address - segment.offset + 7
         at = image.data.find(opcode, segment.offset, end)
         while 0 <= at <= end - 7:
-            (distance,) = struct.unpack_from("<i", image.data, at + 3)
-            text = image.text_at(segment.address + (at - segment.offset) + 7 + distance)
-            if text is not None and wanted(text):
-                yield at, text
+            target = at + shift + int.from_bytes(image.data[at + 3 : at + 7], "little", signed=True)
+            if target not in texts:
+                text = image.text_at(target)
+                texts[target] = text if text is not None and wanted(text) else None
+            found = texts[target]
+            if found is not None:
+                yield at, found
             at = image.data.find(opcode, at + 1, end)
 
 

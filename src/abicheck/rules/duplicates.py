@@ -178,6 +178,8 @@ def _orders(pair: Pair, row: Consequence, crossed: tuple[Crossing, ...]) -> Orde
 
 def _misled(scene: Scene, kind: Family, pair: Pair) -> Variable | None:
     """A variable of the family that leads one side's copy to the other side's files."""
+    if not any(row.when == "setting" for row in kind.pairs):
+        return None
     for v in variables(scene):
         if v.name not in kind.variables or not v.path:
             continue
