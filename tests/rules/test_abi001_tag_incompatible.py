@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import platform
+import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from packaging.tags import sys_tags
 from tests.prefix.making import Maker
+from tests.requirements import need
 from tests.rules.made_linux import Workshop
 from tests.wheel.making import ELF, make_wheel
 
 from abicheck.admission import accepted_tags, built_for_musl, platform_tag, python_suits
 from abicheck.engine import check
-from abicheck.host import Host
+from abicheck.host import Host, this_machine, this_platform
 from abicheck.model import Confidence, Finding, Severity
 from abicheck.overlay import MemoryTree, View, bytes_entry
 from abicheck.prefix import open_prefix
@@ -211,3 +216,14 @@ def test_an_interpreter_that_is_no_program_is_not_passed_over(tmp_path: Path) ->
     assert (
         skipped.path == "bin/python3.12" and "the interpreter cannot be started" in skipped.reason and skipped.matters
     )
+
+
+def test_the_tags_are_those_of_packaging(tmp_path: Path) -> None:
+    """PY-1: for the Python that runs this test, asked with explicit arguments, the answer is packaging's own."""
+    need("glibc")
+    host = this_machine(this_platform())
+    own = open_prefix(str(prefix(tmp_path).root)).interpreter
+    assert own is not None
+    minor = sys.version_info[:2]
+    interpreter = replace(own, version=platform.python_version(), minor=minor, abi_tags=(f"cp{minor[0]}{minor[1]}",))
+    assert set(accepted_tags(interpreter, host.platform, host)) == set(sys_tags())
