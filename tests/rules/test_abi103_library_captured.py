@@ -1,0 +1,54 @@
+"""ABI103: who is loaded first under a name serves everybody."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.rules.made_elf import Bench, paths, rules_of
+from tests.rules.pairs_elf import GRID_FIRST, MINE, THEIRS, TOOL_FIRST, pair
+
+from abicheck.model import Confidence, Severity
+from abicheck.rules import abi103_library_captured as rule
+
+Y1, Y2 = "int y(void) { return 1; }", "int y(void) { return 2; }"
+CXX1, CXX2 = Y1.replace(" y(", " _Z1yv("), Y2.replace(" y(", " _Z1yv(")
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def test_both_orders_are_told_and_c_libraries_are_a_note(bench: Bench) -> None:
+    by_key = {f.orders.fails[0]: f for f in bench.judged(rule, pair(bench, Y1, Y2)) if f.orders}
+    assert set(by_key) == {GRID_FIRST, TOOL_FIRST}
+    finding = by_key[GRID_FIRST]
+    assert (finding.rule, finding.severity, finding.confidence) == ("ABI103", Severity.NOTE, Confidence.MEDIUM)
+    assert finding.depends_on == ("import-order",) and finding.assumption == "if grid is imported first"
+    assert finding.orders is not None and finding.orders.works == (TOOL_FIRST,)
+    assert finding.key == "liby.so.1" and paths(finding) == (MINE, THEIRS)
+    assert rules_of(finding) == ["ELF-1"]
+    assert finding.conda_package is not None and finding.conda_package.name == "tool"
+    assert paths(by_key[TOOL_FIRST]) == (THEIRS, MINE)
+
+
+def test_references_to_cxx_functions_are_a_warning(bench: Bench) -> None:
+    found = bench.judged(rule, pair(bench, CXX1, CXX2, "_Z1yv"))
+    assert [f.severity for f in found] == [Severity.WARNING] * 2
+    assert all(any("1 C++ reference" in x.text for x in f.why) for f in found)
+
+
+def test_equal_content_is_silence(bench: Bench) -> None:
+    assert bench.judged(rule, pair(bench, Y1, Y1)) == []
+
+
+def test_other_names_are_silence(bench: Bench) -> None:
+    assert bench.judged(rule, pair(bench, Y1, Y2, name="liby-0a1b2c3d.so.1")) == []
+
+
+def test_a_library_that_nobody_else_wants_is_silence(bench: Bench) -> None:
+    own = bench.lib("a/liby.so.1", Y1)
+    bench.conda("ylib", files={"lib/liby.so.1": bench.lib("b/liby.so.1", Y2)})
+    wheel = bench.wheel(bench.ext("y", needed=("a/liby.so.1",), rpath="$ORIGIN"), {"grid/liby.so.1": own})
+    assert bench.judged(rule, wheel) == []

@@ -1,0 +1,69 @@
+"""ABI202: the file that serves lacks a symbol."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.rules.made_elf import EXT, SITE, Bench, paths, rules_of
+from tests.rules.pairs_elf import GRID_FIRST, TOOL_FIRST, pair
+
+from abicheck.model import Confidence, Severity
+from abicheck.rules import abi202_symbol_missing as rule
+
+Y, YZ = "int y(void) { return 1; }", "int y(void) { return 1; } int z(void) { return 2; }"
+NEW, OLD = "_Z1fRKNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE", "_Z1fRKSs"
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def function(name: str) -> str:
+    return f"int {name}(void) {{ return 1; }}"
+
+
+def test_the_environment_s_library_lacks_it(bench: Bench) -> None:
+    bench.lib("a/liby.so.1", YZ)
+    bench.conda("ylib", files={"lib/liby.so.1": bench.lib("b/liby.so.1", Y)})
+    (finding,) = bench.judged(rule, bench.wheel(bench.ext("y z", needed=("a/liby.so.1",))))
+    assert (finding.rule, finding.severity, finding.confidence) == ("ABI202", Severity.ERROR, Confidence.HIGH)
+    assert finding.what == "`import grid._ext` will fail: undefined symbol z."
+    assert finding.key == "z" and finding.depends_on == () and finding.orders is None
+    assert paths(finding)[0] == f"{SITE}/grid/{EXT}" and rules_of(finding) == ["ELF-44"]
+
+
+def test_the_wheel_s_copy_breaks_the_environment_in_one_order(bench: Bench) -> None:
+    (finding,) = bench.judged(rule, pair(bench, Y, YZ, "y", "y z"))
+    assert (finding.severity, finding.confidence) == (Severity.ERROR, Confidence.MEDIUM)
+    assert finding.orders is not None
+    assert (finding.orders.fails, finding.orders.works) == ((GRID_FIRST,), (TOOL_FIRST,))
+    assert finding.depends_on == ("import-order",) and finding.key == "z"
+    assert finding.conda_package is not None and finding.conda_package.name == "tool"
+
+
+def test_the_twin_with_the_other_string_is_named(bench: Bench) -> None:
+    bench.lib("a/libs.so.1", function(NEW))
+    bench.conda("slib", files={"lib/libs.so.1": bench.lib("b/libs.so.1", function(OLD))})
+    (finding,) = bench.judged(rule, bench.wheel(bench.ext(NEW, needed=("a/libs.so.1",))))
+    twin = finding.why[-1]
+    assert twin.symbol == OLD and twin.loader_rule == "CL-8"
+    assert twin.file is not None and twin.file.path == "lib/libs.so.1"
+
+
+def test_a_function_that_only_shifts_its_references_is_no_twin(bench: Bench) -> None:
+    """``S0_`` and ``S1_`` are blanked to compare names; two plain functions are not each other's twins for that."""
+    bench.lib("a/libs.so.1", function("_Z1fP1AS0_"))
+    bench.conda("slib", files={"lib/libs.so.1": bench.lib("b/libs.so.1", function("_Z1fP1AS1_"))})
+    (finding,) = bench.judged(rule, bench.wheel(bench.ext("_Z1fP1AS0_", needed=("a/libs.so.1",))))
+    assert [f.loader_rule for f in finding.why if f.loader_rule] == ["ELF-44"]
+
+
+def test_a_weak_reference_is_silence(bench: Bench) -> None:
+    source = "__attribute__((weak)) int z(void); void *PyInit__ext(void) { return z ? (void *)1 : 0; }"
+    assert bench.judged(rule, bench.wheel(bench.lib("ext/_ext.so", source, soname=None))) == []
+
+
+def test_the_c_api_is_another_rule_s_affair(bench: Bench) -> None:
+    assert bench.judged(rule, bench.wheel(bench.ext("PyNothing_Known"))) == []

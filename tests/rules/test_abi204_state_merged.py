@@ -1,0 +1,69 @@
+"""ABI204: two definitions of one static object become one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.rules.made_elf import SITE, Bench, paths, rules_of
+
+from abicheck.model import Confidence, Severity
+from abicheck.rules import abi204_state_merged as rule
+
+STATIC = (
+    "template<class T> struct S {{ static int v[{0}]; }}; template<class T> int S<T>::v[{0}]; "
+    'extern "C" int y(void) {{ return S<int>::v[0]++; }}'
+)
+CONSTANT = STATIC.replace("static int v", "static const int v").replace(
+    "int S<T>::v[{0}]", "const int S<T>::v[{0}] = {{1}}"
+)
+CONSTANT = CONSTANT.replace("v[0]++", "v[1]")
+SYMBOL = "_ZN1SIiE1vE"
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def two(bench: Bench, mine: str, theirs: str, *flags: str) -> Path:
+    own = bench.lib("a/libone.so", mine, *flags, language="c++")
+    ext = bench.ext("y", needed=("a/libone.so",), rpath="$ORIGIN")
+    other = bench.lib("b/libtwo.so", theirs + " int other;", *flags, language="c++")
+    bench.conda("tool", bench.ext("y", needed=("b/libtwo.so",)), {"lib/libtwo.so": other})
+    return bench.wheel(ext, {"grid/libone.so": own})
+
+
+def test_another_size_is_an_error_in_both_orders(bench: Bench) -> None:
+    found = {
+        f.orders.fails[0]: f for f in bench.judged(rule, two(bench, STATIC.format(4), STATIC.format(8))) if f.orders
+    }
+    assert set(found) == {("grid", "tool._ext"), ("tool._ext", "grid")}
+    finding = found["grid", "tool._ext"]
+    assert (finding.rule, finding.severity, finding.confidence) == ("ABI204", Severity.ERROR, Confidence.MEDIUM)
+    assert "will share 1 static object with wheel grid 2.0" in finding.what
+    assert finding.depends_on == ("import-order",) and SYMBOL in finding.key
+    assert paths(finding) == ("lib/libtwo.so", f"{SITE}/grid/libone.so") and rules_of(finding) == ["ELF-30"]
+    assert any(f"{SYMBOL} of 32 bytes" in f.text for f in finding.why) and any(
+        "16 bytes" in f.text for f in finding.why
+    )
+
+
+def test_the_same_size_is_a_note_at_most(bench: Bench) -> None:
+    found = bench.judged(rule, two(bench, STATIC.format(4), STATIC.format(4)))
+    assert {f.severity for f in found} <= {Severity.NOTE}
+
+
+def test_constants_of_one_size_are_silence(bench: Bench) -> None:
+    assert bench.judged(rule, two(bench, CONSTANT.format(4), CONSTANT.format(4))) == []
+
+
+def test_weak_definitions_stay_apart(bench: Bench) -> None:
+    """clang and ``-fno-gnu-unique`` make weak symbols, which nothing merges across private scopes."""
+    assert bench.judged(rule, two(bench, STATIC.format(4), STATIC.format(8), "-fno-gnu-unique")) == []
+
+
+def test_one_library_alone_is_silence(bench: Bench) -> None:
+    own = bench.lib("a/libone.so", STATIC.format(4), language="c++")
+    wheel = bench.wheel(bench.ext("y", needed=("a/libone.so",), rpath="$ORIGIN"), {"grid/libone.so": own})
+    assert bench.judged(rule, wheel) == []
