@@ -4,10 +4,12 @@ PY-17)."""
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from packaging.utils import canonicalize_name
 from tests.prefix.making import Maker
-from tests.rules.made_osx import SITE, SUFFIX, conda_extension, environment, extension, judged, wheel
+from tests.rules.made_osx import SITE, SUFFIX, conda_extension, environment, extension, judged, scene_of, wheel
 
 from abicheck.evidence.extensions import Shared, TypeSize
 from abicheck.evidence.numpy_api import NumpyApi
@@ -16,6 +18,7 @@ from abicheck.model import Confidence, Finding, Severity
 from abicheck.rules import abi401_numpy_abi as numpy_rule
 from abicheck.rules import abi402_extension_abi as rule
 from abicheck.rules.numpy_demands import judge
+from abicheck.transaction import Unsatisfied
 
 ABI_TEXT = b"\0module compiled against ABI version 0x%x but this version of numpy is 0x%x\0"
 OLD = ABI_TEXT + b"numpy.core._multiarray_umath\0"
@@ -167,6 +170,47 @@ def test_wheels_of_one_transaction_are_judged_together(maker: Maker) -> None:
     conda_numpy(maker, "1.26.4")
     f = one(judged(numpy_rule, maker, numpy_wheel(maker, "2.2.0"), user_wheel(maker, OLD)))
     assert f.wheel is not None and f.wheel.name == "user"
+
+
+# -- a numpy that pip has yet to choose -------------------------------------------
+
+
+def fetching(maker: Maker, specifier: str, *wheels: Path) -> list[Finding]:
+    """Findings when the first wheel requires a numpy that the environment's does not meet."""
+    scene = scene_of(maker, *wheels)
+    needy = scene.stage.placed[0].wheel
+    lack = Unsatisfied(f"numpy{specifier}", canonicalize_name("numpy"), specifier, needy, "replace")
+    scene.transaction = SimpleNamespace(unsatisfied=(lack,))
+    return list(numpy_rule.check(scene))
+
+
+def test_a_requirement_that_makes_pip_raise_numpy_under_condas_packages(maker: Maker) -> None:
+    """The way it happens most: a wheel asks for a newer numpy, pip takes the newest, conda's scipy no longer
+    imports."""
+    conda_numpy(maker, "1.24.2")
+    conda_extension(maker, "scipy", text=OLD, depends=["numpy"])
+    f = one(fetching(maker, ">=1.26", user_wheel(maker, NEW)))
+    assert (f.severity, f.confidence) == (Severity.ERROR, Confidence.MEDIUM)
+    assert f.what.startswith("`import scipy` will fail") and "pip will replace numpy 1.24.2 by numpy 2.x" in f.what
+    assert f.assumption == "if pip fetches the newest numpy that `numpy>=1.26` allows"
+    assert f.wheel is not None and f.wheel.name == "user"
+
+
+@pytest.mark.parametrize("specifier", [">=1.26,<2", "==1.26.4", "~=1.26"])
+def test_a_requirement_that_stays_below_2_says_nothing(maker: Maker, specifier: str) -> None:
+    conda_numpy(maker, "1.24.2")
+    conda_extension(maker, "scipy", text=OLD)
+    assert fetching(maker, specifier, user_wheel(maker, OLD)) == []
+
+
+def test_a_wheel_for_numpy_1_that_lets_pip_choose(maker: Maker) -> None:
+    f = one(fetching(maker, ">=1.21", user_wheel(maker, OLD)))
+    assert "pip will fetch numpy 2.x" in f.what and f.confidence is Confidence.MEDIUM
+
+
+def test_numbers_of_an_unknown_release_are_not_judged(maker: Maker) -> None:
+    conda_numpy(maker, "1.24.2")
+    assert fetching(maker, ">=2", user_wheel(maker, since("2.3"))) == []
 
 
 # -- shared objects --------------------------------------------------------------

@@ -31,6 +31,7 @@ pip install "numpy>=2"  numpy 2.2.6 has ABI 0x2000000: `import scipy.linalg` wil
 ## When this is wrong
 
 - The module is optional and its failure is caught; then the finding is a warning.
+- pip does not choose the newest numpy that a requirement allows (a constraint file, an index of your own).
 - Code that calls `import_array()` only in some function fails there and not at import.
 
 ## References
@@ -75,7 +76,7 @@ def check(scene: Scene) -> Iterator[Finding]:
     if now is None:
         return
     for group in scene.subjects:
-        if group.origin != now.origin:
+        if now.assumed or group.origin != now.origin:
             yield from _findings(scene, group, now, None)
     was = numpy_before(scene)
     # Of packages that are no subject only those can break whose numpy is replaced (or, in an audit, was replaced by
@@ -137,18 +138,20 @@ def _finding(
     many = f"{len(hits)} of its extension modules" if len(hits) > 1 else f"its module {worst.unit.module}"
     change = f"replaces numpy {was.version} by" if was is not None else "has"
     who = "this install" if was is not None else "the environment"
-    numpy_file = f"{scene.layout.platlib}/numpy/version.py"
+    if now.assumed:
+        who, change = "pip", f"will replace numpy {was.version} by" if was is not None else "will fetch"
+    numpy_file = f"{scene.view.root}/{scene.layout.platlib}/numpy/version.py"
     return Finding(
         rule=RULE.id,
         severity=Severity.WARNING if importance == "optional" else Severity.ERROR,
-        confidence=Confidence.HIGH if sure else Confidence.MEDIUM,
+        confidence=Confidence.HIGH if sure and not now.assumed else Confidence.MEDIUM,
         what=sentence(
             f"`import {module}` will fail: {many} ({group.origin.label}) {_was(len(hits))} compiled "
             f"{worst.refusal.demands}, and {who} {change} numpy {now.version}."
         ),
         why=(
             Fact(f"compiled {worst.refusal.demands}; modules: {modules}", subject, loader_rule="PY-16"),
-            Fact(f"numpy {now.version} {worst.refusal.offers}", ref(scene.view, f"{scene.view.root}/{numpy_file}")),
+            Fact(f"numpy {now.version} {worst.refusal.offers}", None if now.assumed else ref(scene.view, numpy_file)),
             Fact(f"Python will say: {worst.refusal.message}"),
         ),
         remedies=tuple(_remedies(scene, group, worst.refusal, was, culprit)),
@@ -157,7 +160,9 @@ def _finding(
         conda_package=next((o for o in (group.origin, now.origin) if o.kind == "conda"), None),
         subject=subject,
         depends_on=() if sure else ("python-code",),
-        assumption="" if sure else f"if the program imports {worst.unit.module}",
+        assumption=" and ".join(
+            a for a in (now.assumed, "" if sure else f"if the program imports {worst.unit.module}") if a
+        ),
     )
 
 

@@ -8,6 +8,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from packaging.specifiers import SpecifierSet
+
 from abicheck.evidence.extensions import Shared, shared
 from abicheck.evidence.numpy_api import NumpyApi, numpy_api
 from abicheck.knowledge import numpy_abi
@@ -15,17 +17,23 @@ from abicheck.knowledge.numpy_abi import Release
 from abicheck.model import Origin
 from abicheck.overlay import View
 from abicheck.rules.scene import Scene
+from abicheck.transaction import Unsatisfied
 
 Kind = Literal["era", "level", "size"]
 
 
 @dataclass(frozen=True, slots=True)
 class Numpy:
-    """The numpy of an environment: who brings it, its version text and its release."""
+    """The numpy of an environment: who brings it, its version text and its release.
+
+    ``assumed``: pip has yet to choose it; ``version`` then says what is known of it, ``release`` is the oldest it may
+    be, and ``origin`` is the wheel that makes pip fetch it.
+    """
 
     origin: Origin
     version: str
     release: Release
+    assumed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +114,10 @@ def refusal(scene: Scene, view: View, path: str, numpy: Numpy) -> Refusal | None
         sizes = shared(source) if api is not None and scene.subdir.endswith("64") else Shared()
     except OSError:
         return None
-    return judge(api, sizes, numpy.release)
+    found_wrong = judge(api, sizes, numpy.release)
+    if numpy.assumed and found_wrong is not None and found_wrong.kind != "era":
+        return None  # numbers of a release that is not known
+    return found_wrong
 
 
 # -- which numpy ---------------------------------------------------------------
@@ -119,7 +130,30 @@ def numpy_after(scene: Scene) -> Numpy | None:
     for placed in scene.stage.placed:
         if placed.wheel.name == "numpy":
             return _numpy(placed.origin, placed.wheel.version)
-    return _in_view(scene, scene.view)
+    lack = _fetched(scene)
+    return _chosen_by_pip(scene, lack) if lack is not None else _in_view(scene, scene.view)
+
+
+def _fetched(scene: Scene) -> Unsatisfied | None:
+    """The requirement that makes pip fetch a numpy, when the one that is there (if any) does not meet it."""
+    lacks = scene.transaction.unsatisfied if scene.transaction is not None else ()
+    return next((lack for lack in lacks if lack.name == "numpy" and lack.kind != "conflict"), None)
+
+
+# One release of each minor version that pip may choose: whether a requirement allows any of them.
+_TWO = ("2.0.2", "2.1.3", "2.2.6", "2.3.5", "2.4.2")
+_PYTHON_OF_TWO = (3, 9)  # numpy 2.0 requires Python 3.9
+
+
+def _chosen_by_pip(scene: Scene, lack: Unsatisfied) -> Numpy | None:
+    """The numpy that pip will fetch: the newest that the requirement allows, so a 2.x whenever it allows one. None when
+    it does not: then it is some 1.x, and nothing can be said."""
+    requirement = lack.requirement.partition(";")[0].strip()
+    if scene.interpreter.minor < _PYTHON_OF_TWO or not any(SpecifierSet(lack.specifier).contains(v) for v in _TWO):
+        return None
+    wheel = lack.needed_by
+    origin = Origin("wheel", wheel.display_name, wheel.version)
+    return Numpy(origin, "2.x", (2, 0), f"if pip fetches the newest numpy that `{requirement}` allows")
 
 
 def numpy_before(scene: Scene) -> Numpy | None:
