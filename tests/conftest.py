@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
+import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,10 @@ _DESELECTED: pytest.StashKey[Counter[str]] = pytest.StashKey()
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_DESELECTED] = Counter()
+    # Answers of earlier runs are neither used nor left behind.
+    folder = tempfile.TemporaryDirectory(prefix="abicheck-cache-")
+    config.add_cleanup(folder.cleanup)
+    os.environ["ABICHECK_CACHE_DIR"] = folder.name
 
 
 @pytest.hookimpl(tryfirst=True)

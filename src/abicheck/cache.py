@@ -203,8 +203,9 @@ def count(folder: str) -> int:
 
 
 def _prepare(folder: Path) -> None:
-    if not folder.is_dir():
-        folder.mkdir(mode=0o700, parents=True)
+    """Make the folder, and mark it as one that can be made again, unless somebody else's files are in it."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not any(folder.iterdir()):
         (folder / TAG).write_text(TAG_TEXT, encoding="ascii")
 
 

@@ -211,6 +211,7 @@ def check(operands: Sequence[str], *, prefix: str, options: CheckOptions | None 
                            platform=options.platform)  # fmt: skip
         stage.before.store = stage.after.store = store
         scene = Scene(stage, [p.origin for p in placed], transaction, refused)
+        scene.tell = options.progress.step
         findings = run_rules(scene, options)
         inputs = tuple(_input(r) for r in asked.requests)
         skipped = tuple(sorted({*scene.skipped, *opened.problems, *_missing(asked)}))
@@ -234,6 +235,7 @@ def audit(prefix: str, options: CheckOptions | None = None) -> Judgement:
     with _store(options) as store:
         stage.before.store = stage.after.store = store
         scene = Scene(stage, [d.origin for d in dists])
+        scene.tell = options.progress.step
         findings = run_rules(scene, options)
         inputs = tuple(_installed(d, scene) for d in dists)
         return Judgement(target_info(stage), inputs, findings, tuple(sorted({*scene.skipped, *opened.problems})))

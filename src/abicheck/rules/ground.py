@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import functools
 import posixpath
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from abicheck.admission import Refusal
 from abicheck.binary.elf import ElfSlice
@@ -25,6 +25,8 @@ from abicheck.overlay import View
 from abicheck.prefix import Interpreter, Layout, Prefix
 from abicheck.stage import Stage
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, eq=False)
 class Native:
@@ -36,6 +38,10 @@ class Native:
     binary: Binary | None
     problem: str | None
     module: str | None
+
+
+def _nobody(_label: str, _done: int, _total: int) -> None:
+    """Nobody watches."""
 
 
 class Ground:
@@ -54,7 +60,15 @@ class Ground:
         self.subject_origins = tuple(subjects)
         self.transaction = transaction
         self.refused = tuple(refused)
+        self.tell: Callable[[str, int, int], None] = _nobody  # what is being done, how many of how many are done
         self._unique: dict[str, Mapping[str, UniqueSymbol]] = {}
+
+    def counted(self, label: str, items: Sequence[T]) -> Iterator[T]:
+        """The items one after the other, telling how far the work on them is."""
+        for n, item in enumerate(items):
+            self.tell(label, n, len(items))
+            yield item
+        self.tell(label, len(items), len(items))
 
     # -- the ground ----------------------------------------------------------
 
@@ -131,7 +145,7 @@ class Ground:
     @functools.cached_property
     def natives(self) -> Mapping[Origin, tuple[Native, ...]]:
         """Native files of the subjects, by subject, in path order."""
-        return {o: tuple(self._natives_of(o)) for o in self.subject_origins}
+        return {o: tuple(self._natives_of(o)) for o in self.counted("reading libraries", self.subject_origins)}
 
     def _natives_of(self, origin: Origin) -> Iterator[Native]:
         wheel_natives = {

@@ -70,18 +70,16 @@ class Scene(Ground):
     @functools.cached_property
     def subjects(self) -> tuple[Group, ...]:
         """What each subject loads."""
-        return tuple(group_of(self.importer, o, self.files_of(o)) for o in self.subject_origins)
+        origins = self.counted("deriving imports", self.subject_origins)
+        return tuple(group_of(self.importer, o, self.files_of(o)) for o in origins)
 
     @functools.cached_property
     def bystanders(self) -> tuple[Group, ...]:
         """Everybody else's extension modules (conda packages, installed distributions), without what their imports load
         first: for finding out whom a subject can meet."""
         mine = set(self.subject_origins)
-        groups = (
-            bare_group(self.importer, o, self._candidates(o), self.files_of(o))
-            for o in sorted(self._owned)
-            if o not in mine
-        )
+        others = self.counted("reading other packages", [o for o in sorted(self._owned) if o not in mine])
+        groups = (bare_group(self.importer, o, self._candidates(o), self.files_of(o)) for o in others)
         return tuple(g for g in groups if g.units)
 
     @functools.cache  # noqa: B019 - a scene lives as long as the process that judges it
@@ -121,7 +119,7 @@ class Scene(Ground):
     @functools.cached_property
     def _alone(self) -> tuple[LoadFailure, ...]:
         out = []
-        for group in self.subjects:
+        for group in self.counted("loading each alone", self.subjects):
             paths = {u.path for u in group.units}
             for unit, result in self._results(group):
                 if result.outcome in ("failed", "aborted") and result.failure is not None:
@@ -295,6 +293,7 @@ class Scene(Ground):
         return tuple(out)
 
     def _candidates_to_meet(self) -> Iterator[tuple[Group, Group, tuple[str, ...]]]:
+        pairs = len(self.subjects) * len(self.bystanders)
         for n, mine in enumerate(self.subjects):
             if not (mine.units or mine.prelude):
                 continue
@@ -303,10 +302,12 @@ class Scene(Ground):
                 keys = self._keys(here, self._reach(other)) if other.units else ()
                 if keys:
                     yield mine, other, keys
-            for bare in self.bystanders:
+            for k, bare in enumerate(self.bystanders):
+                self.tell("meeting", n * len(self.bystanders) + k, pairs)
                 keys = self._keys(here, self._scouted(bare))
                 if keys:
                     yield mine, self.full(bare), keys
+        self.tell("meeting", pairs, pairs)
 
     def _keys(self, mine: Reach, other: Reach) -> tuple[str, ...]:
         return contested(mine, other, self.unique_symbols, self.exported_names)
