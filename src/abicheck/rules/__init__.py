@@ -63,7 +63,7 @@ class Rule:
     @property
     def usual(self) -> Severity:
         """The gravest severity its words allow; what formats that want one level per rule are told."""
-        if self.severity.startswith("warning") or self.severity == "note/warning":
+        if self.severity.startswith("warning") or self.severity in ("note/warning", "incomplete"):
             return Severity.WARNING
         return Severity.NOTE if self.severity == "note" else Severity.ERROR
 
