@@ -194,6 +194,7 @@ def test_a_requirement_that_makes_pip_raise_numpy_under_condas_packages(maker: M
     assert f.what.startswith("`import scipy` will fail") and "pip will replace numpy 1.24.2 by numpy 2.x" in f.what
     assert f.assumption == "if pip fetches the newest numpy that `numpy>=1.26` allows"
     assert f.wheel is not None and f.wheel.name == "user"
+    assert f.remedies[0].command == 'pip install user "numpy<2"'
 
 
 @pytest.mark.parametrize("specifier", [">=1.26,<2", "==1.26.4", "~=1.26"])

@@ -176,7 +176,8 @@ def _remedies(
     display = scene.prefix.display
     if was is not None:
         ceiling = "2" if problem.kind == "era" else f"{was.release[0]}.{was.release[1] + 1}"
-        yield Remedy("keep the environment's numpy", f'pip install "numpy<{ceiling}"')
+        asked = f"{culprit.name} " if culprit is not None and culprit.name != "numpy" else ""
+        yield Remedy("keep the environment's numpy", f'pip install {asked}"numpy<{ceiling}"')
         both = conda_install(display, "numpy", group.origin.name)
         yield Remedy("or let conda raise numpy together with what needs it", both)
         return
