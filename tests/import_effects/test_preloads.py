@@ -358,3 +358,109 @@ def test_a_package_that_replaces_itself_by_its_extension() -> None:
     """
     files = {"pkg/__init__.py": source, "pkg/config.py": "PATHS = [here + '/native']", "pkg/native/pkg.so": SO}
     assert loads(effects({**files, "pkg/tail.so": SO})) == ["pkg/native/pkg.so", "pkg/tail.so"]
+
+
+WINDOWS_LOOP = """
+    import sys
+
+    if sys.platform == "win32":
+        import ctypes
+        import glob
+        import os
+
+        import importlib.resources
+
+        package_dir = str(importlib.resources.files(sys.modules[__name__].__name__))
+        add_dll_directory = getattr(os, "add_dll_directory", None)
+        if add_dll_directory is not None:
+            add_dll_directory(package_dir)
+        for library in glob.glob(os.path.join(package_dir, "*.dll")):
+            ctypes.CDLL(library)
+    from pkg import _ext
+"""
+
+
+def test_every_dll_of_the_folder_is_opened_by_full_path() -> None:
+    files = {"pkg/__init__.py": WINDOWS_LOOP, "pkg/_ext.pyd": SO, "pkg/b.dll": SO, "pkg/a.dll": SO, "pkg/data.txt": ""}
+    assert short(effects(files, platform="win-64")) == [
+        ("dll-directory", "pkg", True),
+        ("dlopen", "pkg/a.dll", True),
+        ("dlopen", "pkg/b.dll", True),
+        ("extension", "pkg/_ext.pyd", True),
+    ]
+    # Elsewhere that code does not run.
+    assert loads(effects({**files, "pkg/_ext.so": SO})) == ["pkg/_ext.so"]
+
+
+def test_a_path_computed_by_a_function_of_another_module() -> None:
+    base = """
+        import ctypes, os
+        from . import libinfo
+        def _load_lib():
+            lib_path = libinfo.find_lib_path()
+            lib = ctypes.CDLL(lib_path[0], ctypes.RTLD_LOCAL)
+            lib.GetLastError.restype = ctypes.c_char_p
+            return lib
+        _LIB = _load_lib()
+    """
+    libinfo = """
+        import os, platform, logging
+        def find_lib_path():
+            lib_from_env = os.environ.get('LIBRARY_PATH_OF_PKG')
+            if lib_from_env:
+                if os.path.isfile(lib_from_env):
+                    return [lib_from_env]
+            here = os.path.dirname(os.path.abspath(os.path.expanduser(__file__)))
+            dll_path = [here, os.path.join(here, '../../lib/'), os.path.join(here, '../../')]
+            if os.name == 'nt':
+                dll_path.append(os.path.join(here, '../../windows'))
+            elif platform.system() == 'Darwin':
+                dll_path = [os.path.join(p, 'libx.dylib') for p in dll_path]
+            else:
+                dll_path.append('../../../')
+                dll_path = [os.path.join(p, 'libx.so') for p in dll_path]
+            lib_path = [p for p in dll_path if os.path.exists(p) and os.path.isfile(p)]
+            if len(lib_path) == 0:
+                raise RuntimeError('no library: ' + str('\\n'.join(dll_path)))
+            return lib_path
+    """
+    files = {"pkg/__init__.py": "from . import base", "pkg/base.py": base, "pkg/libinfo.py": libinfo, "pkg/libx.so": SO}
+    (effect,) = effects(files)
+    assert (effect.kind, effect.path, effect.certain, effect.flags_global) == (
+        "dlopen",
+        f"{SITE}/pkg/libx.so",
+        True,
+        False,
+    )
+
+
+def test_load_library_of_an_existing_file_opens_it_whatever_the_object_is() -> None:
+    source = """
+        import importlib.util, os
+        from pathlib import Path
+        import engine
+
+        def available(*names):
+            return all(importlib.util.find_spec(n) is not None for n in names)
+
+        def _load(lib):
+            path = Path(__file__).parent / "lib" / f"{lib}.{'pyd' if os.name == 'nt' else 'so'}"
+            if not path.exists():
+                return False
+            engine.ops.load_library(path)
+            engine.classes.load_library(path)
+            return True
+
+        if available("pkg.lib._x"):
+            _load("libx")
+            import pkg.lib._x
+        _load("libabsent")
+        if available("pkg.lib._none"):
+            import _never
+        engine.ops.load_library("a word that is no file")
+    """
+    files = {"pkg/__init__.py": source, "engine/__init__.py": "", "pkg/lib/libx.so": SO, "pkg/lib/_x.so": SO}
+    assert short(effects({**files, "_never.so": SO})) == [
+        ("dlopen", "pkg/lib/libx.so", True),
+        ("extension", "pkg/lib/_x.so", True),
+    ]

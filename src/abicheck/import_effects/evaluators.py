@@ -13,6 +13,7 @@ from abicheck.import_effects.values import (
     UNKNOWN,
     LambdaValue,
     PathValue,
+    Started,
     Thunk,
     Value,
     is_plain,
@@ -153,7 +154,7 @@ def _comprehension(m: Expressions, frame: Frame, e: t.Comprehension, want: bool)
     inner = Frame(frame.module, dict(frame.names), frame.scopes, "function", line=frame.line)
     out: list[Value] = []
     if not _walk(m, inner, e, 0, out):
-        return UNKNOWN
+        return Started(tuple(out)) if out and e.kind in ("list", "generator") else UNKNOWN
     if e.kind == "dict":
         pairs = {p[0]: p[1] for p in out if isinstance(p, tuple) and isinstance(p[0], str | int | tuple)}
         return pairs if len(pairs) == len(out) and is_plain(list(pairs)) else UNKNOWN
@@ -165,7 +166,8 @@ def _comprehension(m: Expressions, frame: Frame, e: t.Comprehension, want: bool)
 
 
 def _walk(m: Expressions, frame: Frame, e: t.Comprehension, level: int, out: list[Value]) -> bool:
-    """Run the loops of a comprehension from ``level`` on; False when what it gives cannot be told."""
+    """Run the loops of a comprehension from ``level`` on. False when not all that it gives can be told: ``out`` then
+    holds what certainly comes first."""
     if level == len(e.loops):
         element = m.evaluate(frame, e.element, True)
         out.append((element, m.evaluate(frame, e.value, True)) if e.kind == "dict" else element)
@@ -190,7 +192,7 @@ def _walk(m: Expressions, frame: Frame, e: t.Comprehension, level: int, out: lis
                 _walk(m, frame, e, level + 1, [])
             known = False
         else:
-            known = _walk(m, frame, e, level + 1, out) and known
+            known = _walk(m, frame, e, level + 1, out if known else []) and known
     return known
 
 

@@ -24,6 +24,7 @@ from abicheck.import_effects.values import (
     ModuleValue,
     NamespaceValue,
     PathValue,
+    Started,
     Symbol,
     Thunk,
     Value,
@@ -207,6 +208,8 @@ class Expressions(Importing, Core):
             if index not in owner:
                 return self.fail("KeyError", UNKNOWN)
             return owner[index]
+        if isinstance(owner, Started):
+            return owner.items[index] if isinstance(index, int) and 0 <= index < len(owner.items) else UNKNOWN
         if isinstance(owner, list | tuple | str) and isinstance(index, int | slice):
             try:
                 return owner[index]

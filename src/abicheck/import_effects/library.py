@@ -18,6 +18,7 @@ from abicheck.import_effects.values import (
     ModuleValue,
     NamespaceValue,
     PathValue,
+    Started,
     Symbol,
     Value,
     as_path,
@@ -245,6 +246,8 @@ def _callable(m: Statements, frame: Frame, args: list[Value], keywords: dict[str
 
 @known("builtins.next")
 def _next(m: Statements, frame: Frame, args: list[Value], keywords: dict[str, Value]) -> Value:
+    if args and isinstance(args[0], Started):
+        return args[0].items[0]
     items = m.iterate(args[0]) if args else None
     if items is None:
         return UNKNOWN

@@ -69,6 +69,13 @@ class SpecValue:
     path: str
 
 
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A list of which only the first items are known (at least one); more may follow."""
+
+    items: tuple[Value, ...]
+
+
 @dataclass(eq=False, slots=True)
 class FunctionValue:
     """A function of some source file. ``scopes``: the local names around it, innermost last."""
