@@ -244,12 +244,12 @@ def difference(simulator: Simulator, first: Group, second: Group) -> Difference:
         elif before.outcome in ("failed", "aborted") and after.outcome == "loaded":
             cured.add(unit.path)
     return Difference(
-        first, second, together, alone, tuple(broken), tuple(_moved_libraries(alone, together)),
+        first, second, together, alone, tuple(broken), tuple(moved_libraries(alone, together)),
         tuple(_moved_bindings(alone, together)), frozenset(cured),
     )  # fmt: skip
 
 
-def _moved_libraries(alone: Run, together: Run) -> Iterator[MovedLibrary]:
+def moved_libraries(alone: Run, together: Run) -> Iterator[MovedLibrary]:
     """Needs of the objects that both runs hold, served by another file."""
     real = [o.real for o in together.trace.objects]
     served: dict[tuple[str, str], Edge] = {}

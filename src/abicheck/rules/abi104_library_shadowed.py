@@ -11,7 +11,9 @@ it.
 A file without DT_RPATH of its own inherits that of the interpreter, `$ORIGIN/../lib`, so the environment's library
 comes before the one beside it (ELF-9, CL-1). A file with DT_RUNPATH skips the environment and reaches the system's
 (ELF-11). Files of a wheel's data scheme land in `lib/`, on the interpreter's own path (PY-12). On Windows the directory
-of the `.pyd` and that of python.exe come before added directories (WIN-4).
+of the `.pyd` and that of python.exe come before added directories (WIN-4), and a directory that a `.pth` file of the
+wheel adds at start-up is searched for everybody, before or after the environment's own (WIN-6; WIN-5: the order is not
+documented, and the result is a model's).
 
 ## Example
 
@@ -41,13 +43,13 @@ import posixpath
 from collections.abc import Iterator
 
 from abicheck.loader.process import Edge, Mapped
-from abicheck.loader.scenarios import Group
+from abicheck.loader.scenarios import Group, MovedLibrary
 from abicheck.model import Confidence, Fact, Finding, Severity
 from abicheck.rules import Rule
 from abicheck.rules.builds import compare
 from abicheck.rules.naming import conda_name
 from abicheck.rules.scene import Scene
-from abicheck.rules.wording import base, ref, sentence, use_conda_build
+from abicheck.rules.wording import base, listed, ref, sentence, tried, use_conda_build
 
 RULE = Rule(
     id="ABI104",
@@ -64,6 +66,7 @@ def check(scene: Scene) -> Iterator[Finding]:
     for group in scene.subjects:
         if group.units:
             yield from _passed_over(scene, group)
+    yield from _taken_over(scene)
 
 
 def _passed_over(scene: Scene, group: Group) -> Iterator[Finding]:
@@ -92,6 +95,48 @@ def _passed_over(scene: Scene, group: Group) -> Iterator[Finding]:
         yield _finding(scene, group, edge, requester, provider, real)
 
 
+def _taken_over(scene: Scene) -> Iterator[Finding]:
+    """Libraries of the wheel that others will take, because they come to stand before the ones found today."""
+    moved: dict[tuple[str, str, str], list[tuple[Group, MovedLibrary]]] = {}
+    for group, m in scene.taken_over:
+        assert m.before and m.after
+        if not compare(scene, m.before, m.after).same_content:
+            moved.setdefault((m.name, m.before, m.after), []).append((group, m))
+    for (name, before, after), who in moved.items():
+        yield _taken(scene, name, before, after, who)
+
+
+def _taken(scene: Scene, name: str, before: str, after: str, who: list[tuple[Group, MovedLibrary]]) -> Finding:
+    twins = compare(scene, before, after)
+    found, passed = ref(scene.view, after), ref(scene.view, before)
+    user, edge = ref(scene.view, who[0][1].requester), who[0][1].edge
+    assert found is not None and passed is not None
+    labels = list(dict.fromkeys(group.label for group, _ in who))
+    place = f"{edge.how} of {posixpath.basename(edge.how_owner) or 'the search'}"
+    certain = edge.rule != "WIN-5"  # the order of added directories is not documented: a model's
+    return Finding(
+        rule=RULE.id,
+        severity=Severity.NOTE if twins.same_content or twins.upward else Severity.WARNING,
+        confidence=Confidence.HIGH if certain else Confidence.MEDIUM,
+        what=sentence(
+            f"`import {labels[0]}` will use the {name} of {found.origin.label} instead of {passed.origin.label}'s."
+        ),
+        why=(
+            Fact(f"needs {name}", user),
+            Fact(f"is found first after the install ({place})", found, loader_rule=edge.rule, attempts=tried(scene.view, edge.attempts)),
+            Fact("is what is found today" + ("" if certain else "; which of the two directories comes first is not "
+                 "documented, so either project may get the other's"), passed),
+            *([Fact(f"the same holds for {listed(labels[1:])}")] if labels[1:] else ()),
+        ),
+        remedies=(use_conda_build(scene.prefix.display, conda_name(scene, found.origin.name)),),
+        key=f"{name} taken",
+        wheel=found.origin,
+        conda_package=next((o for o in (passed.origin, who[0][0].origin) if o.kind == "conda"), None),
+        subject=found,
+        object=passed,
+    )  # fmt: skip
+
+
 def _name(scene: Scene, name: str) -> str:
     """Windows compares names without case (WIN-1)."""
     return name.lower() if scene.system == "win" else name
@@ -114,7 +159,7 @@ def _finding(scene: Scene, group: Group, edge: Edge, requester: Mapped, provider
         why=(
             Fact(f"needs {edge.name}", asked),
             Fact(f"is found first ({edge.how} of {posixpath.basename(edge.how_owner) or 'the system'})", served,
-                 loader_rule=edge.rule, attempts=edge.attempts),
+                 loader_rule=edge.rule, attempts=tried(scene.view, edge.attempts)),
             Fact("is the wheel's own copy, which is not reached", shipped),
         ),
         remedies=(use_conda_build(scene.prefix.display, conda_name(scene, group.origin.name)),),

@@ -18,7 +18,18 @@ from abicheck.binary.macho import MachoSlice
 from abicheck.binary.pe import PeSlice
 from abicheck.loader.capture import Reach, contested, reach
 from abicheck.loader.process import Event, EventResult, Failure
-from abicheck.loader.scenarios import Difference, Group, Meeting, Run, Simulator, Unit, difference, loads
+from abicheck.loader.scenarios import (
+    Difference,
+    Group,
+    Meeting,
+    MovedLibrary,
+    Run,
+    Simulator,
+    Unit,
+    difference,
+    loads,
+    moved_libraries,
+)
 from abicheck.loader.units import bare_group, group_of, whole_unit
 from abicheck.model import Orders, Origin, Skipped
 from abicheck.rules.ground import Ground, Native, native_name
@@ -242,6 +253,23 @@ class Scene(Ground):
         if not group.prelude:
             return bare_group(self.stage.importer_before, group.origin, paths, paths)
         return group_of(self.stage.importer_before, group.origin, paths)
+
+    @functools.cached_property
+    def taken_over(self) -> tuple[tuple[Group, MovedLibrary], ...]:
+        """Needs of others that a subject's file serves after the install, where another file served before: it came to
+        stand earlier in their search. Files that were overwritten where they lie are another matter."""
+        if self.view is self.before:
+            return ()
+        mine = {self.view.lookup(n.path).real for natives in self.natives.values() for n in natives}
+        out = []
+        for bare in self.bystanders:
+            group = self.full(bare)
+            run = self.stage.scout.run(group)
+            if not any(o.kept and o.real in mine for o in run.trace.objects):
+                continue
+            was = self.stage.simulator_before.run(self._group_before(group))
+            out += [(group, m) for m in moved_libraries(was, run) if m.before and m.after in mine]
+        return tuple(out)
 
     def _culprit(self, result: EventResult) -> Origin:
         """The wheel whose file takes part in a failure; the first of the transaction when none does by name."""
