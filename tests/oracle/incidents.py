@@ -19,11 +19,7 @@ SUBDIRS = (("win_amd64", "win-64"), ("macosx", "osx"), ("manylinux", "linux-64")
 # Positive cases without their finding so far, and why. A case that gets it fails the suite until it is taken out here.
 GAPS: Mapping[str, str] = {
     "P09-torchaudio-cxx11abi": "a library that Python code opens through torch.ops.load_library is not judged",
-    "P10-mxnet-mkl": "a library that Python code opens by a computed path is not judged",
     "P17-unique-tesseract": "two libstdc++, the wheel's and the environment's: captured is said, merged state is not",
-    "P26-ydf-pyarrow-weak": "no pair of the wheel's extension and a user of libprotobuf is formed",
-    "P34-ctranslate2-iomp": "preloading every DLL of a folder in a loop is not derived",
-    "P38-pywin32": "the DLL folder that a .pth bootstrap adds is not derived",
     "P40-pyarrow013-torch": "weak std:: names bound into a library opened RTLD_GLOBAL are traced, not reported",
 }
 # What a case says the machine does not have (options of changed_system.sh), by id.

@@ -74,6 +74,7 @@ class Side:
                 self._package(package)
         for project in self._needs.requires:
             self._companion(project)
+        self._submodules()
         self._user()
         self._host()
         self._records.write(self._root, self._case.subdir)
@@ -214,6 +215,19 @@ class Side:
             (folder / "__init__.py").write_text("")
             self._own("condauser", "1.0", f"{self._site}/{module}/__init__.py")
 
+    def _submodules(self) -> None:
+        """Empty modules for those that the wheel's code imports of projects that are here."""
+        site = self._root / self._site
+        here = {p.name for p in site.iterdir() if p.is_dir()}
+        for module in sorted(self._needs.modules):
+            parts = module.split(".")
+            for depth in range(1, len(parts) + 1):
+                path = f"{self._site}/{'/'.join(parts[:depth])}/__init__.py"
+                if parts[0] in here and not (self._root / path).exists():
+                    (self._root / path).parent.mkdir(parents=True, exist_ok=True)
+                    (self._root / path).write_text("")
+                    self._own("condauser", "1.0", path)
+
     # -- libraries
 
     def _library(self, package: str, version: str, provided: Mapping[str, Any], is_global: bool) -> None:
@@ -276,7 +290,7 @@ class Side:
     def _anchor(self, path: str) -> str:
         """A name that a DLL of the conda side exports, for ``condauser`` to import: the wheel's copy has it too."""
         own = next((v for k, v in self._needs.own.items() if k.lower() == Path(path).name.lower()), set())
-        shared = sorted(n for n in own if IDENTIFIER.match(n))
+        shared = sorted(n for n in own if IDENTIFIER.match(n) and n != "DllMain")  # every DLL has one of its own
         return shared[0] if shared else "anchor_" + re.sub(r"\W", "_", Path(path).stem)
 
     def _version_resource(self, provided: Mapping[str, Any]) -> list[str]:
@@ -390,7 +404,9 @@ class Side:
         uses, links = "", []
         for i, path in enumerate(libraries):
             name = self._anchor(path)
-            uses += f"__declspec(dllimport) extern int {name}; int use_{i}(void) {{ return {name}; }}\n"
+            imported = f"__declspec(dllimport) extern int {name};"
+            # Exported: what nobody uses is dropped by the linker, and its imports with it.
+            uses += f"{imported} __declspec(dllexport) int use_{i}(void) {{ return {name}; }}\n"
             links.append(str(self._import_library(path)))
         return uses, links
 

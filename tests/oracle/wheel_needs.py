@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import ast
+import warnings
+import zipfile
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +28,7 @@ class WheelNeeds:
     unique: dict[str, set[str]] = field(default_factory=dict)  # soname -> unique exports of the wheel's own copy
     weak_std: set[str] = field(default_factory=set)
     requires: list[str] = field(default_factory=list)  # projects that pip would bring along
+    modules: set[str] = field(default_factory=set)  # that its Python code imports, by absolute name
 
 
 def wheel_needs(wheel: Path, architecture: str) -> WheelNeeds:
@@ -32,6 +36,7 @@ def wheel_needs(wheel: Path, architecture: str) -> WheelNeeds:
     out, own = WheelNeeds(), set()
     opened = read_wheel(str(wheel))
     out.requires = sorted({r.name for text in opened.requires_dist if not (r := Requirement(text)).marker})
+    out.modules = set(_imported(wheel))
     slices: list[Slice] = []
     for member in opened.natives:
         try:
@@ -60,6 +65,24 @@ def wheel_needs(wheel: Path, architecture: str) -> WheelNeeds:
                     out.loose.setdefault(need.name, set()).add(name)
     out.loose = {need: names - own for need, names in out.loose.items()}
     return out
+
+
+def _imported(wheel: Path) -> Iterator[str]:
+    """Absolute names in the import statements of the wheel's Python files."""
+    with zipfile.ZipFile(wheel) as archive:
+        for name in archive.namelist():
+            if not name.endswith(".py"):
+                continue
+            try:
+                with warnings.catch_warnings(action="ignore"):
+                    nodes = ast.walk(ast.parse(archive.read(name)))
+            except (SyntaxError, ValueError):
+                continue  # templates, and code of older Pythons: no import succeeds there
+            for node in nodes:
+                if isinstance(node, ast.Import):
+                    yield from (alias.name for alias in node.names)
+                elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+                    yield node.module
 
 
 def expand_versions(stated: Sequence[str], wanted: Iterable[str]) -> list[str]:
