@@ -6,6 +6,8 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+import msgspec
+
 from abicheck.import_effects.tree import FunctionSummary, ModuleSummary
 from abicheck.overlay import View
 
@@ -60,8 +62,7 @@ class ImportContext:
         return "win" if self.platform.startswith("win") else "osx" if self.platform.startswith("osx") else "linux"
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(msgspec.Struct, frozen=True):
     """One step of an import chain: ``line`` of ``file`` (prefix-relative), run as part of ``module``."""
 
     module: str
