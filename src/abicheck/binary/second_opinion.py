@@ -1,7 +1,7 @@
 """What another reader says of a file that ours refuses: is the file broken, or are we?
 
 pyelftools, macholib and pefile are the field's own readers. They are asked only about files that could not be analysed,
-so that the report can say whether to fetch the file again or to report a mistake of ours.
+so that the report can say whether to fetch the file again or to report a mistake of ours; they are imported only then.
 """
 
 from __future__ import annotations
@@ -10,18 +10,12 @@ import io
 import struct
 from collections.abc import Callable
 
-import pefile
-from elftools.common.exceptions import ELFError
-from elftools.elf.dynamic import DynamicSegment
-from elftools.elf.elffile import ELFFile
-from macholib.MachO import MachO
-
 from abicheck.binary.source import ByteSource
 
 LIMIT = 64 << 20  # bytes; larger files are not held in memory for a second opinion
 
-# What the three raise for files that are not what they seem, beside their own errors.
-_BROKEN = (ELFError, pefile.PEFormatError, struct.error, ValueError, IndexError, KeyError, AttributeError, TypeError,
+# What the three raise for files that are not what they seem; their own errors are made ``ValueError``.
+_BROKEN = (struct.error, ValueError, IndexError, KeyError, AttributeError, TypeError,
            OverflowError, OSError, EOFError, UnicodeError, AssertionError)  # fmt: skip
 
 
@@ -59,16 +53,28 @@ def _reader(magic: bytes) -> tuple[str, Callable[[bytes], None]] | None:
 
 def _elf(data: bytes) -> None:
     """All that a loader reads: segments, dynamic entries, dynamic symbols."""
-    for segment in ELFFile(io.BytesIO(data)).iter_segments():
-        if segment["p_type"] == "PT_LOAD" and segment["p_offset"] + segment["p_filesz"] > len(data):
-            raise ValueError("a segment ends beyond the file")
-        if isinstance(segment, DynamicSegment):
-            list(segment.iter_tags())
-            list(segment.iter_symbols())
+    from elftools.common.exceptions import ELFError
+    from elftools.elf.dynamic import DynamicSegment
+    from elftools.elf.elffile import ELFFile
+
+    try:
+        for segment in ELFFile(io.BytesIO(data)).iter_segments():
+            if segment["p_type"] == "PT_LOAD" and segment["p_offset"] + segment["p_filesz"] > len(data):
+                raise ValueError("a segment ends beyond the file")
+            if isinstance(segment, DynamicSegment):
+                list(segment.iter_tags())
+                list(segment.iter_symbols())
+    except ELFError as e:
+        raise ValueError("pyelftools gave up") from e
 
 
 def _pe(data: bytes) -> None:
-    pe = pefile.PE(data=data, max_symbol_exports=1 << 20)
+    import pefile
+
+    try:
+        pe = pefile.PE(data=data, max_symbol_exports=1 << 20)
+    except pefile.PEFormatError as e:
+        raise ValueError("pefile gave up") from e
     end = max((s.PointerToRawData + s.SizeOfRawData for s in pe.sections), default=0)
     if end > len(data):
         raise ValueError("a section ends beyond the file")
@@ -76,6 +82,8 @@ def _pe(data: bytes) -> None:
 
 def _macho(data: bytes) -> None:
     """macholib opens paths only; its own initialiser is stood in for, with what ``load`` needs."""
+    from macholib.MachO import MachO
+
     macho = MachO.__new__(MachO)
     macho.allow_unknown_load_commands = True
     macho.graphident = macho.filename = macho.loader_path = ""
