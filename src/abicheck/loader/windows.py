@@ -228,7 +228,8 @@ class WindowsProcess:
             old = event.legacy_search or self._before_38
             path = directories.legacy() if old else directories.modern("", self.user_directories)
             return self._mapper.by_name(load, Want(None, name), path)
-        if event.kind == "dlopen" and self._before_38:  # ctypes then had no flags to give
+        # Code that asks for the altered order by name (LoadLibraryExW) gets it whatever ctypes would do.
+        if event.kind == "dlopen" and self._before_38 and not event.legacy_search:  # ctypes then had no flags to give
             return self._mapper.open(load, name, directories.legacy())
         if event.legacy_search or self._before_38:
             return self._mapper.open(load, name, directories.altered(name))

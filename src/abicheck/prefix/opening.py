@@ -23,7 +23,8 @@ PACKAGES_ROOT = "/prefix"  # where unpacked packages and snapshots pretend to be
 
 def open_prefix(path: str) -> Prefix:
     """Open what ``path`` names. Raises ``InputError``: neither an environment, a snapshot, nor unpacked packages."""
-    full = os.path.abspath(os.path.expanduser(path))
+    # Python runs from the real directory, whatever link led to it.
+    full = os.path.realpath(os.path.expanduser(path))
     root = full.replace(os.sep, "/").rstrip("/") or "/"
     if os.path.isfile(full):
         if is_snapshot(full):

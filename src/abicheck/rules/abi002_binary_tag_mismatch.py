@@ -58,7 +58,7 @@ from abicheck.rules.loads import grade
 from abicheck.rules.naming import conda_name
 from abicheck.rules.promises import by_importance, glibc_promise, mapped, name_of, tags_of
 from abicheck.rules.scene import LoadFailure, Native, Scene
-from abicheck.rules.wording import base, listed, ref, sentence, use_conda_build
+from abicheck.rules.wording import base, listed, ref, sentence, tried, use_conda_build
 
 RULE = Rule(
     id="ABI002",
@@ -122,7 +122,7 @@ def _refusal(scene: Scene, subject: Origin, needs: str, alike: list[LoadFailure]
             Fact(f"is for {needs}", file, version=f.failure.version or None),
             Fact(f"the wheel's platform tags are {tags}", loader_rule="PY-1"),
             Fact(f"the loader says: {scene.view_text(f.failure.message)}", loader_rule=f.failure.rule,
-                 attempts=f.failure.attempts),
+                 attempts=tried(scene.view, f.failure.attempts)),
             *_others(alike),
         ),
         remedies=tuple(_remedies(scene, subject)),

@@ -47,7 +47,7 @@ from abicheck.rules.claims import claimant
 from abicheck.rules.loads import findings
 from abicheck.rules.naming import conda_name
 from abicheck.rules.scene import LoadFailure, Scene
-from abicheck.rules.wording import base, counted, listed, ref, sentence, use_conda_build
+from abicheck.rules.wording import base, counted, listed, ref, sentence, tried, use_conda_build
 
 RULE = Rule(
     id="ABI101",
@@ -71,7 +71,10 @@ def _more(scene: Scene, f: LoadFailure) -> tuple[Sequence[Fact], Sequence[Remedy
     if f.failure.attempts:
         places = sorted({scene.view.relative(a.path.rpartition("/")[0]) for a in f.failure.attempts})
         facts.append(
-            Fact(f"looked for in {counted(len(places), 'place')}: {listed(places)}", attempts=f.failure.attempts)
+            Fact(
+                f"looked for in {counted(len(places), 'place')}: {listed(places)}",
+                attempts=tried(scene.view, f.failure.attempts),
+            )
         )
     return facts, ()
 

@@ -123,7 +123,10 @@ def _taken(scene: Scene, name: str, before: str, after: str, who: list[tuple[Gro
         ),
         why=(
             Fact(f"needs {name}", user),
-            Fact(f"is found first after the install ({place})", found, loader_rule=edge.rule, attempts=tried(scene.view, edge.attempts)),
+            Fact(
+                f"is found first after the install ({place})", found, loader_rule=edge.rule,
+                attempts=tried(scene.view, edge.attempts),
+            ),
             Fact("is what is found today" + ("" if certain else "; which of the two directories comes first is not "
                  "documented, so either project may get the other's"), passed),
             *([Fact(f"the same holds for {listed(labels[1:])}")] if labels[1:] else ()),

@@ -12,7 +12,7 @@ from abicheck.loader.process import Failure
 from abicheck.model import Confidence, Dependence, Fact, Finding, Orders, Origin, Remedy, Severity
 from abicheck.rules.naming import conda_name
 from abicheck.rules.scene import LoadFailure, Scene
-from abicheck.rules.wording import base, import_first, listed, older_wheel, ref, sentence, use_conda_build
+from abicheck.rules.wording import base, import_first, listed, older_wheel, ref, sentence, tried, use_conda_build
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ def _finding(scene: Scene, rule: str, alike: list[LoadFailure], more: Addition) 
 def _key(f: LoadFailure) -> str:
     """What tells this failure from others of the same files."""
     failure = f.failure
-    named = failure.version or failure.symbol or failure.library or base(failure.provider)
+    named = failure.version or failure.symbol or base(failure.library) or base(failure.provider)
     return named or f.unit.module or base(f.unit.path)
 
 
@@ -136,9 +136,9 @@ def what(scene: Scene, f: LoadFailure) -> str:
 
 def _reason(failure: Failure) -> str:
     if failure.kind == "MISSING_LIB":
-        return f"{base(failure.requester)} needs {failure.library}, and nothing provides it"
+        return f"{base(failure.requester)} needs {base(failure.library)}, and nothing provides it"
     if failure.kind == "MISSING_VERSION":
-        return f"version `{failure.version}' not found in the {failure.library} it gets"
+        return f"version `{failure.version}' not found in the {base(failure.library)} it gets"
     if failure.kind == "MISSING_SYMBOL":
         symbol = failure.symbol if len(failure.symbol) <= 60 else failure.symbol[:57] + "..."
         return f"undefined symbol {symbol}"
@@ -152,8 +152,9 @@ def _evidence(scene: Scene, f: LoadFailure) -> Iterator[Fact]:
     failure, view = f.failure, scene.view
     requester = ref(view, failure.requester)
     if requester is not None and failure.library:
-        wanted = failure.version or failure.symbol or failure.library
-        source = f" from {failure.library}" if failure.version or failure.symbol else ""
+        library = view.relative(failure.library)
+        wanted = failure.version or failure.symbol or library
+        source = f" from {library}" if failure.version or failure.symbol else ""
         yield Fact(f"needs {wanted}{source}", requester, failure.symbol or None, failure.version or None)
     elif requester is not None:
         yield Fact("is what cannot be loaded", requester, failure.symbol or None)
@@ -161,7 +162,7 @@ def _evidence(scene: Scene, f: LoadFailure) -> Iterator[Fact]:
     if provider is not None and provider != requester:
         yield Fact(f"is the file that serves it, from {provider.origin.label}", provider)
     said = f"the loader says: {scene.view_text(failure.message)}"
-    yield Fact(said, loader_rule=failure.rule, attempts=failure.attempts)
+    yield Fact(said, loader_rule=failure.rule, attempts=tried(view, failure.attempts))
     yield from _served_first(scene, f)
     if f.result.event.because:
         yield Fact(f"it is loaded by {f.result.event.because}")

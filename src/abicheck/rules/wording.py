@@ -6,7 +6,7 @@ import posixpath
 import shlex
 from collections.abc import Iterable, Sequence
 
-from abicheck.model import FileRef, Origin, Remedy
+from abicheck.model import Attempt, FileRef, Origin, Remedy
 from abicheck.overlay import View
 
 COUNTED = 5  # more than this many names become a count
@@ -20,6 +20,11 @@ def ref(view: View, path: str) -> FileRef | None:
         return FileRef(path, Origin("host"))
     found = view.lookup(path)
     return view.ref(found.real)
+
+
+def tried(view: View, attempts: Iterable[Attempt]) -> tuple[Attempt, ...]:
+    """The places a loader looked, as reports name them."""
+    return tuple(Attempt(view.relative(a.path), a.outcome) for a in attempts)
 
 
 def base(path: str) -> str:
