@@ -191,3 +191,40 @@ def test_a_session_keeps_its_state_between_imports() -> None:
     session = Session(world({"a.py": "import sys\nsys.setdlopenflags(258)", "_c.so": SO}))
     session.imports("a")
     assert [(e.path, e.flags_global) for e in session.imports("_c")] == [(f"{SITE}/_c.so", True)]
+
+
+def test_a_decorator_that_is_an_object_runs_its_call() -> None:
+    """As ``typing_extensions.deprecated`` does it."""
+    source = """
+        class deprecated:
+            def __init__(self, message, /, *, category=DeprecationWarning):
+                self.message = message
+                self.category = category
+            def __call__(self, arg, /):
+                if self.category is None:
+                    return arg
+                elif isinstance(arg, type):
+                    import _never
+                elif callable(arg):
+                    from . import _c
+                return arg
+
+        @deprecated("use g")
+        def f(): ...
+    """
+    found = effects({"pkg/__init__.py": source, "pkg/_c.so": SO, "_never.so": SO})
+    assert loads(found) == ["pkg/_c.so"]
+
+
+def test_a_function_called_word_by_word_is_followed_for_a_new_word() -> None:
+    """As ``hashlib`` makes its constructors: only one of the last names loads something."""
+    source = """
+        def constructor(name):
+            if name in {"nine", "ten"}:
+                import _c
+            return name
+
+        for each in ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"):
+            constructor(each)
+    """
+    assert loads(effects({"pkg.py": source, "_c.so": SO}), certain=True) == ["_c.so"]

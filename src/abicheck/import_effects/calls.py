@@ -32,6 +32,7 @@ INTERESTING = re.compile(
     re.MULTILINE,
 )
 MAX_IDLE = 6  # walks of a function without any effect, after which it is taken to have none
+MAX_IDLE_WORDS = 24  # the same for one that is given a single word
 _CALLED = re.compile(r"([A-Za-z_][\w.]*)\s*\(")
 _SINKS = frozenset({"dlopen", "LoadLibraryExW", "LoadLibraryExA", "LoadLibraryW", "LoadLibraryA", "AddDllDirectory"})
 
@@ -78,7 +79,7 @@ class Calls(Expressions):
         if isinstance(function, BoundValue):
             return self.call(frame, function.function, [function.owner, *args], keywords, want)
         if isinstance(function, FunctionValue):
-            if self.matters(function) and (want or not self._is_idle(function)):
+            if self.matters(function) and (want or not self._is_idle(function, args)):
                 with self.limited(MAX_CALL_STEPS):
                     return self._counted(frame, function, args, keywords)
             if not want:
@@ -95,9 +96,11 @@ class Calls(Expressions):
             return self._enter_lambda(frame, function, args)
         return UNKNOWN
 
-    def _is_idle(self, function: FunctionValue) -> bool:
-        """Whether a function was walked several times and did nothing: a decorator, used on every definition."""
-        return self.idle.get((function.module, function.definition.first), 0) >= MAX_IDLE
+    def _is_idle(self, function: FunctionValue, args: list[Value]) -> bool:
+        """Whether a function was walked several times and did nothing: a decorator, used on every definition. A word
+        that it was not given before may be the one for which it does something (``hashlib``'s constructors)."""
+        walks = self.idle.get((function.module, function.definition.first), 0)
+        return walks >= (MAX_IDLE_WORDS if len(args) == 1 and isinstance(args[0], str) else MAX_IDLE)
 
     def _counted(self, frame: Frame, function: FunctionValue, args: list[Value], keywords: dict[str, Value]) -> Value:
         key = (function.module, function.definition.first)

@@ -83,12 +83,20 @@ def _setattr(m: Statements, frame: Frame, args: list[Value], keywords: dict[str,
     return None
 
 
+_DATA = frozenset(
+    f"builtins.{n}" for n in ("type", "str", "bytes", "int", "float", "bool", "list", "tuple", "dict", "set")
+)
+
+
 @known("builtins.isinstance")
 def _isinstance(m: Statements, frame: Frame, args: list[Value], keywords: dict[str, Value]) -> Value:
     value = args[0] if args else UNKNOWN
     kinds = args[1] if len(args) > 1 else UNKNOWN
     wanted = kinds if isinstance(kinds, tuple) else (kinds,)
     names = {k.name for k in wanted if isinstance(k, Symbol)}
+    if isinstance(value, ClassValue | FunctionValue) and names <= _DATA:
+        # A decorated one may be something else by now, but hardly plain data, nor a class a function.
+        return isinstance(value, ClassValue) and "builtins.type" in names if len(names) == len(wanted) else UNKNOWN
     if value is not None and not isinstance(value, str | int | float | list | tuple | dict | set | PathValue):
         return UNKNOWN
     own = {f"builtins.{c.__name__}" for c in type(value).__mro__}
