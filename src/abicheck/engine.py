@@ -162,6 +162,7 @@ def _event_row(view: View, r: EventResult) -> dict[str, Any]:
         row["error"] = r.failure.message
         row["class"] = r.failure.kind
         row["rule"] = r.failure.rule
+        row["tried"] = [{"path": view.relative(a.path), "outcome": a.outcome} for a in r.failure.attempts]
     return row
 
 
