@@ -319,14 +319,15 @@ def inspect(files: Sequence[str]) -> dict[str, Any]:
     return inspect_files(files)
 
 
-def snapshot(prefix: str, output: str, *, host: bool = False) -> None:
+def snapshot(prefix: str, output: str, *, host: bool = False) -> tuple[str, ...]:
     """Write a portable picture of an environment to ``output``; with ``host`` that of this machine's part instead.
+
+    Returns the import packages whose sources did not fit into the picture.
 
     Raises ``InputError`` when there is nothing to picture or the file cannot be written.
     """
     if not host:
-        write_snapshot_of(_open(prefix), output)
-        return
+        return write_snapshot_of(_open(prefix), output).left_out
     try:
         with open(output, "wb") as file:
             file.write(describe_this_machine())

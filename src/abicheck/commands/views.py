@@ -93,8 +93,12 @@ def snapshot(output: str, host: bool, flags: Flags, console: Console) -> int:
 
     config = _config(flags)
     path = "" if host else _choice(flags, config, console).real
-    engine.snapshot(path, output, host=host)
+    left_out = engine.snapshot(path, output, host=host)
     console.say(f"written: {output}")
+    if left_out:
+        shown = ", ".join(left_out[:5]) + (f" and {len(left_out) - 5} more" if len(left_out) > 5 else "")
+        what = f"the sources of {len(left_out)} packages did not fit: {shown}"
+        console.say(f"note: {what}. What importing them loads is unknown there")
     return 0
 
 
