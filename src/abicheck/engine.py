@@ -335,3 +335,4 @@ def snapshot(prefix: str, output: str, *, host: bool = False) -> tuple[str, ...]
         raise InputError(
             "cannot-write", f"{output} cannot be written: {e.strerror or e}", "choose another -o FILE"
         ) from e
+    return ()
