@@ -6,6 +6,7 @@ Source: Cython's ``Cython/Compiler/Code.py`` (generate_pystring_constants), ``Ut
 
 from __future__ import annotations
 
+import itertools
 import re
 import zlib
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ REACH = 192 << 10  # bytes around a packed text within which its lengths lie
 _ZLIB = re.compile(rb"\x78[\x01\x5e\x9c\xda]")
 # Eight plain bytes first: the text begins with words that were not seen before.
 _LZSS = re.compile(rb"\xff[\t\n -~]{8}[\x01-\xff]")
+_SMALL = re.compile(rb"\0{%d,}" % MIN_STRINGS)
 _MARKS = (b"__main__", b"__name__", b"__test__")  # every module has them
 
 
@@ -103,33 +105,29 @@ def _split(text: bytes, data: bytes, after: int) -> Iterator[str]:
         return
     begin = max(0, after - REACH)
     window = data[begin - begin % 4 : after + REACH]
-    words = memoryview(window[: len(window) // 4 * 4]).cast("I").tolist()
-    for begin, end in _runs(words):
-        sums = [0]
-        for length in words[begin:end]:
-            sums.append(sums[-1] + length)
+    window = window[: len(window) // 4 * 4]
+    for begin, end in _runs(window):
+        lengths = memoryview(window[4 * begin : 4 * end]).cast("I").tolist()
+        sums = list(itertools.accumulate(lengths, initial=0))
         starts = {total: i for i, total in enumerate(sums)}
         for mark in _MARKS:
             place = text.find(mark)
             while place >= 0:
-                for i in range(end - begin):
-                    start = starts.get(sums[i] - place) if words[begin + i] == len(mark) else None
+                for i, length in enumerate(lengths):
+                    start = starts.get(sums[i] - place) if length == len(mark) else None
                     if start is not None and start <= i:
-                        strings = list(_cut(text, words[begin + start : end]))
+                        strings = list(_cut(text, lengths[start:]))
                         if sum(m.decode() in strings for m in _MARKS) > 1:
                             yield from strings
                             return
                 place = text.find(mark, place + 1)
 
 
-def _runs(words: list[int]) -> Iterator[tuple[int, int]]:
-    """Longest stretches of small numbers."""
-    begin = 0
-    for i in range(len(words) + 1):
-        if i == len(words) or words[i] >= 1 << 16:
-            if i - begin >= MIN_STRINGS:
-                yield begin, i
-            begin = i + 1
+def _runs(window: bytes) -> Iterator[tuple[int, int]]:
+    """Longest stretches of four-byte numbers below 65,536, as (first, after the last): their upper bytes are zero."""
+    upper = int.from_bytes(window[2::4], "big") | int.from_bytes(window[3::4], "big")
+    for match in _SMALL.finditer(upper.to_bytes(len(window) // 4, "big")):
+        yield match.span()
 
 
 def _cut(text: bytes, lengths: list[int]) -> Iterator[str]:
