@@ -1,4 +1,4 @@
-"""``--resolve``: what is asked of the prefix's pip, and what becomes of its answers. The runner is a stand-in for pip."""
+"""``--resolve``: what is asked of the prefix's pip, and what becomes of its answers. The runner stands in for pip."""
 
 from __future__ import annotations
 

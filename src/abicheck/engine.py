@@ -78,6 +78,10 @@ def trace(
             process.load(event)
     session = new_session(stage.importer.context)
     for module in imports:
+        if session.locate(module) is None:
+            raise InputError(
+                "no-such-module", f"{opened.display} has no module {module}", "name what `import` would name"
+            )
         for effect in session.imports(module):
             told = event_of(effect)
             if told is not None:

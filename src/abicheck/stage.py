@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import posixpath
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from abicheck.errors import InputError
@@ -148,8 +148,3 @@ def require_interpreter(prefix: Prefix) -> tuple[Interpreter, Layout]:
             "abicheck judges what `import` will do; choose the environment that the wheel is installed into",
         )
     return prefix.interpreter, prefix.layout
-
-
-def existing(view: View, paths: Sequence[str]) -> list[str]:
-    """Those of the absolute paths that are files in the view, or recorded as such."""
-    return [p for p in paths if view.lookup(p).status in ("file", "unknown")]

@@ -129,7 +129,8 @@ def plan_transaction(
 ) -> Transaction:
     """Work out what installing ``inputs`` into ``prefix`` does. Nothing is run, fetched or written.
 
-    ``compiles``: whether the prefix's Python accepts a ``.py`` member (else pip leaves no bytecode of it); default: all.
+    ``compiles``: whether the prefix's Python accepts a ``.py`` member (else pip leaves no bytecode of it); default:
+    all.
     """
     going, unchanged = _split(prefix, inputs.requests)
     ordered = install_order(prefix, going)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from abicheck.loader.process import Failure
-from abicheck.model import Confidence, Dependence, Fact, Finding, Orders, Origin, Remedy, Severity
+from abicheck.model import Confidence, Dependence, Fact, Finding, Orders, Remedy, Severity
 from abicheck.rules.naming import conda_name
 from abicheck.rules.scene import LoadFailure, Scene
 from abicheck.rules.wording import base, import_first, listed, older_wheel, ref, sentence, tried, use_conda_build
@@ -206,8 +206,3 @@ def _remedies(scene: Scene, f: LoadFailure) -> Iterator[Remedy]:
 
 def _imports(orders: Orders) -> Sequence[str]:
     return orders.works[0]
-
-
-def alien(origin: Origin) -> bool:
-    """Whether a file comes from outside wheel and prefix."""
-    return origin.kind in ("host", "unowned")
