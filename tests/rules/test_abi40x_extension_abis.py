@@ -9,7 +9,8 @@ from types import SimpleNamespace
 import pytest
 from packaging.utils import canonicalize_name
 from tests.prefix.making import Maker
-from tests.rules.made_osx import SITE, SUFFIX, conda_extension, environment, extension, judged, scene_of, wheel
+from tests.rules.made_osx import SITE, SUFFIX, TAG, conda_extension, environment, extension, judged, scene_of, wheel
+from tests.wheel.making import make_wheel
 
 from abicheck.evidence.extensions import Shared, TypeSize
 from abicheck.evidence.numpy_api import NumpyApi
@@ -124,6 +125,25 @@ def test_wheels_that_fit(maker: Maker, text: bytes, numpy: str) -> None:
 
 def test_no_numpy_no_finding(maker: Maker) -> None:
     assert judged(numpy_rule, maker, user_wheel(maker, OLD)) == []
+
+
+@pytest.mark.parametrize(
+    ("requires", "severity"),
+    [(("numpy>=1.21",), Severity.NOTE), (("numpy>=2",), Severity.ERROR), ((), Severity.ERROR)],
+)
+def test_a_module_for_a_newer_numpy_than_the_project_asks_for(
+    maker: Maker, requires: tuple[str, ...], severity: Severity
+) -> None:
+    """h5py 3.16 has ``_npystrings`` for NumPy 2 and imports it, from compiled code, only there."""
+    conda_numpy(maker, "1.24.2")
+    files = {
+        "user/__init__.py": b"from . import _ext\n",
+        f"user/_ext{SUFFIX}": extension("_ext", text=since("1.19")),
+        f"user/_newer{SUFFIX}": extension("_newer", text=since("2.0")),
+    }
+    made = make_wheel(maker.root.parent / "wheels", "user", "2.0", files, tag=TAG, requires=requires)
+    f = one(judged(numpy_rule, maker, made))
+    assert f.severity is severity and "user._newer" in f.what
 
 
 def test_a_guarded_import_is_a_warning(maker: Maker) -> None:

@@ -30,7 +30,8 @@ pip install "numpy>=2"  numpy 2.2.6 has ABI 0x2000000: `import scipy.linalg` wil
 
 ## When this is wrong
 
-- The module is optional and its failure is caught; then the finding is a warning.
+- The module is optional and its failure is caught; then the finding is a warning. A module for a newer numpy than the
+  one that the project itself calls enough, and that none of its Python code imports, is a note.
 - pip does not choose the newest numpy that a requirement allows (a constraint file, an index of your own).
 - Code that calls `import_array()` only in some function fails there and not at import.
 
@@ -44,6 +45,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 from abicheck.loader.scenarios import Group, Unit
 from abicheck.loader.units import group_of
@@ -53,6 +55,7 @@ from abicheck.rules.naming import conda_name
 from abicheck.rules.numpy_demands import Numpy, Refusal, numpy_after, numpy_before, refusal
 from abicheck.rules.scene import Scene
 from abicheck.rules.wording import base, conda_install, listed, older_wheel, ref, sentence, use_conda_build
+from abicheck.transaction import requirements_of
 
 RULE = Rule(
     id="ABI401",
@@ -117,14 +120,32 @@ def _worst(scene: Scene, group: Group, hits: list[_Hit]) -> tuple[_Hit, str]:
     for hit in hits:
         if hit.unit.demanded:
             return hit, "demanded"
-    for hit in hits[:ASKED]:
-        importance = scene.importance(group, hit.unit)
-        if importance != "optional":
-            return hit, importance
+    asked = [(hit, str(scene.importance(group, hit.unit))) for hit in hits[:ASKED]]
+    grave = next((a for a in asked if a[1] == "reachable"), None) or next(
+        (a for a in asked if a[1] != "optional"), None
+    )
+    if grave is not None:
+        return grave
     return hits[0], "optional" if len(hits) <= ASKED else "reachable"
 
 
 ASKED = 8  # a project with more refused modules than this cannot do without all of them
+
+
+def _severity(scene: Scene, group: Group, now: Numpy, kind: str, importance: str) -> Severity:
+    """A note where the project takes care by itself: none of its Python code imports the module, this numpy is enough
+    by its own requirements, and only this module asks for a newer one (compiled code imports it where that is there).
+    """
+    if importance == "unreferenced" and kind == "level" and _called_enough(scene, group.origin, now):
+        return Severity.NOTE
+    return Severity.WARNING if importance == "optional" else Severity.ERROR
+
+
+def _called_enough(scene: Scene, origin: Origin, numpy: Numpy) -> bool:
+    """Whether the wheel's own Requires-Dist names a numpy and is content with this one."""
+    lines = (p.wheel.requires_dist for p in scene.stage.placed if p.origin == origin)
+    asked = [r for r in requirements_of(scene.prefix, chain.from_iterable(lines)) if r.name.lower() == "numpy"]
+    return bool(asked) and all(r.specifier.contains(numpy.version, prereleases=True) for r in asked)
 
 
 def _finding(
@@ -143,7 +164,7 @@ def _finding(
     numpy_file = f"{scene.view.root}/{scene.layout.platlib}/numpy/version.py"
     return Finding(
         rule=RULE.id,
-        severity=Severity.WARNING if importance == "optional" else Severity.ERROR,
+        severity=_severity(scene, group, now, worst.refusal.kind, importance),
         confidence=Confidence.HIGH if sure and not now.assumed else Confidence.MEDIUM,
         what=sentence(
             f"`import {module}` will fail: {many} ({group.origin.label}) {_was(len(hits))} compiled "
