@@ -327,7 +327,7 @@ class Scene(Ground):
                 continue
             here = self._reach(mine)
             for other in self.subjects[n + 1 :]:
-                keys = self._keys(here, self._reach(other)) if other.units else ()
+                keys = self._keys(here, self._reach(other)) if other.units or other.prelude else ()
                 if keys:
                     yield mine, other, keys
             for k, bare in enumerate(self.bystanders):

@@ -40,6 +40,7 @@ class ImportSites:
         self._importer = importer
         self._sources = tuple(sorted(p for p in paths if p.endswith(".py")))
         self._texts: dict[str, str] = {}
+        self._parsed: dict[str, list[tuple[frozenset[str], int, bool]]] = {}
 
     def importance(self, module: str) -> Importance:
         """What the project's code says of one of its extension modules."""
@@ -52,17 +53,21 @@ class ImportSites:
         """Statements that import ``module`` (dotted), in file order."""
         leaf = module.rpartition(".")[2]
         for path in self._sources:
-            text = self._text(path)
-            if leaf not in text:
-                continue
-            try:
-                tree = ast.parse(text)
-            except (SyntaxError, ValueError, RecursionError):
-                continue
+            if leaf in self._text(path):
+                for names, line, guarded in self._statements(path):
+                    if module in names:
+                        yield Site(self._view.relative(path), line, guarded)
+
+    def _statements(self, path: str) -> list[tuple[frozenset[str], int, bool]]:
+        """(names it may import, line, guarded) of every import statement in a file, parsed once."""
+        if path not in self._parsed:
             package = self._package(path)
-            for node, guarded in _imports(tree.body, False):
-                if module in _names(node, package):
-                    yield Site(self._view.relative(path), node.lineno, guarded)
+            try:
+                found = _imports(ast.parse(self._text(path)).body, False)
+                self._parsed[path] = [(frozenset(_names(n, package)), n.lineno, guarded) for n, guarded in found]
+            except (SyntaxError, ValueError, RecursionError):
+                self._parsed[path] = []
+        return self._parsed[path]
 
     def names_file(self, path: str) -> bool:
         """Whether some Python file of the project has a library's name, with or without its suffix, in quotes."""
