@@ -128,3 +128,23 @@ def test_standard_extensions_after_compiled_code_may_be_there_already() -> None:
     assert [(e.module, e.certain, e.by_now) for e in effects(files)] == [
         ("_a", True, False), ("other", True, False), ("_b", True, True),
     ]  # fmt: skip
+
+
+def elf(text: bytes, *, code_at: int, other: bytes) -> bytes:
+    """An ELF header with an executable segment from ``code_at`` (0: with the file) to where ``other`` begins."""
+    head = bytearray(120)
+    head[:6] = b"\x7fELF\x02\x01"
+    struct.pack_into("<Q", head, 32, 64)
+    struct.pack_into("<HH", head, 54, 56, 1)
+    length = 120 + len(text) - code_at
+    struct.pack_into("<IIQQQQQQ", head, 64, 1, 5, code_at, 0, 0, length, length, 4096)
+    return bytes(head) + text + other
+
+
+def test_a_segment_of_nothing_but_code_is_not_searched() -> None:
+    code, data = b"\0in.code\0", b"\0in.data\0"
+    apart = elf(code, code_at=120, other=data)
+    assert names_in(BytesSource("x.so", apart), frozenset()) == ("in.data",)
+    # Older linkers put read-only data between header and code, in one segment.
+    together = elf(code, code_at=0, other=data)
+    assert names_in(BytesSource("x.so", together), frozenset()) == ("in.code", "in.data")

@@ -12,12 +12,14 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
+import struct
 
 from abicheck.binary.recall import recall
 from abicheck.binary.source import ByteSource
 from abicheck.import_effects.string_tables import table_strings
 
 CHUNK = 4 << 20
+PT_LOAD, PF_X = 1, 1
 MAX_SCAN = 24 << 20  # bytes of one file; names of modules stand among the first read-only data
 MAX_TABLE_FILE = 32 << 20  # bytes of a file whose packed string tables are looked for
 _WORD = re.compile(rb"\0([A-Za-z_](?:\w|\.[A-Za-z_]){1,200}+)(?=\0)")
@@ -42,24 +44,50 @@ def _digest(names: frozenset[str]) -> str:
 def _names_in(source: ByteSource, bare: frozenset[str]) -> tuple[str, ...]:
     out: dict[str, None] = {}
     wanted = {n.encode() for n in bare}
-    at, end, carry = 0, min(source.size, MAX_SCAN), b"\0"
     packed = False
-    while at < end:
-        chunk = source.pread(at, min(CHUNK, end - at))
-        if not chunk:
-            break
-        at += len(chunk)
-        data = carry + chunk
-        for name in _WORD.findall(data):
-            if b"." in name or name in wanted:
-                out[_module_of(name.decode("ascii"))] = None
-        packed = packed or b"\0zlib\0" in data or b"LZSS string data" in data
-        carry = data[-600:]
+    for begin, end in _without_code(source, min(source.size, MAX_SCAN)):
+        at, carry = begin, b"\0"
+        while at < end:
+            chunk = source.pread(at, min(CHUNK, end - at))
+            if not chunk:
+                break
+            at += len(chunk)
+            data = carry + chunk
+            for name in _WORD.findall(data):
+                if b"." in name or name in wanted:
+                    out[_module_of(name.decode("ascii"))] = None
+            packed = packed or b"\0zlib\0" in data or b"LZSS string data" in data
+            carry = data[-600:]
     if packed and source.size <= MAX_TABLE_FILE:
         for text in table_strings(source.pread(0, source.size), bare):
             if _NAME.match(text) and ("." in text or text in bare):
                 out[_module_of(text)] = None
     return tuple(out)
+
+
+def _without_code(source: ByteSource, size: int) -> list[tuple[int, int]]:
+    """Stretches of a file that can hold text: all but the segments of an ELF file that hold nothing except code.
+
+    Linkers that keep code apart (``-z separate-code``) put it into an executable segment of its own; others put
+    read-only data and the file's header there too, at offset 0 (gABI, "Program Header").
+    """
+    head = source.pread(0, 64)
+    if len(head) < 64 or head[:6] != b"\x7fELF\x02\x01":
+        return [(0, size)]
+    (table,) = struct.unpack_from("<Q", head, 32)
+    width, count = struct.unpack_from("<HH", head, 54)
+    rows = source.pread(table, width * count) if width >= 56 else b""
+    code = []
+    for at in range(0, len(rows) - 55, width or 56):
+        kind, flags, offset, _, _, length = struct.unpack_from("<IIQQQQ", rows, at)
+        if kind == PT_LOAD and flags & PF_X and offset:
+            code.append((offset, offset + length))
+    out, done = [], 0
+    for first, after in sorted(code):
+        if done < first:
+            out.append((done, min(first, size)))
+        done = max(done, after)
+    return [(a, b) for a, b in (*out, (done, size)) if a < b]
 
 
 def _module_of(name: str) -> str:
