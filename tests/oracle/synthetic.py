@@ -37,6 +37,7 @@ DISTRIBUTIONS = {
 # What conda's proj packages run at activation, in our words.
 ACTIVATION = 'export PROJ_LIB="$CONDA_PREFIX/share/proj"\nexport PROJ_DATA="$CONDA_PREFIX/share/proj"\n'
 MODULES = {"absl-py": "absl", "protobuf": "google/protobuf", "pyyaml": "yaml", "python-dateutil": "dateutil"}
+OLD_STRING = re.compile(r"Ss(?![a-z])")  # Itanium C++ ABI: std::string of before GCC 5 in a mangled name
 IDENTIFIER = re.compile(r"[A-Za-z_$][\w$]*$")
 
 
@@ -59,6 +60,7 @@ class Side:
         if self._python_before_38:
             self._suffix = self._suffix.replace(f"-{digits}-", f"-{digits}m-")
         self._records = CondaRecords()
+        self._new_strings = False  # of the package being built: its C++ code has the std::string of GCC 5
         self._built: dict[str, str] = {}  # path -> name by which others need it
 
     @property
@@ -174,6 +176,8 @@ class Side:
     def _package(self, package: Mapping[str, Any]) -> None:
         name, version = package["name"], package["version"]
         self._own(name, version, "")
+        stated = [n for provided in package.get("provides", ()) for n in provided.get("symbols", ())]
+        self._new_strings = any("__cxx11" in n for n in stated)
         for provided in package.get("provides", ()):
             self._library(name, version, provided, "RTLD_GLOBAL" in str(provided.get("note")))
         for listed in package.get("files", ()):
@@ -237,7 +241,9 @@ class Side:
         stated = str(provided.get("soname") or Path(path).name)
         identity = provided.get("install_name") or ("@rpath/" if self._mac else "") + Path(stated).name
         imported = self._needs.by_library.get(Path(identity).name.lower(), {})
-        names: dict[str, str | None] = dict.fromkeys(self._needs.loose.get(Path(identity).name, ()))
+        loose = self._needs.loose.get(Path(identity).name, ())
+        # A build has one std::string layout: where the corpus shows the new one, nothing takes the old.
+        names: dict[str, str | None] = {n: None for n in loose if not (self._new_strings and OLD_STRING.search(n))}
         names |= dict.fromkeys(self._same_interface(Path(identity).name, provided.get("symbols", ())))
         names |= imported
         names |= {n: None for n in provided.get("symbols", ()) if n not in names}
