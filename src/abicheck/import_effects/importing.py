@@ -314,7 +314,15 @@ class Importing(Core):
             return ModuleValue(dotted)
         hook = names.get("__getattr__")
         if isinstance(hook, FunctionValue):
-            return self.call(frame, hook, [name], {}, True)
+            if self.is_complete(module):
+                return self.call(frame, hook, [name], {}, True)
+            # The name may be one that the module got in a way that cannot be read (a star import of compiled code):
+            # then its ``__getattr__`` is never asked.
+            with self.unsure(), self.tolerant():
+                try:
+                    return self.call(frame, hook, [name], {}, True)
+                except Raised:
+                    return UNKNOWN
         if module.spec.kind == "source" and self.catching and self.is_complete(module):
             raise Raised("ImportError")
         return UNKNOWN if module.spec.kind == "source" else Symbol(dotted)
