@@ -67,3 +67,17 @@ def test_a_weak_reference_is_silence(bench: Bench) -> None:
 
 def test_the_c_api_is_another_rule_s_affair(bench: Bench) -> None:
     assert bench.judged(rule, bench.wheel(bench.ext("PyNothing_Known"))) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "old"),
+    [
+        ("_ZN3c106detail14torchCheckFailEPKcS2_jRKSs", True),
+        ("_ZN3c105ErrorC2ENS_14SourceLocationESs", True),
+        ("_ZN5Class3SsaEv", False),
+        ("_Z1fRKNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE", False),
+        ("lessSs", False),
+    ],
+)
+def test_the_old_string_is_known_by_its_place_in_the_name(name: str, old: bool) -> None:
+    assert rule.is_old(name) is old

@@ -77,7 +77,7 @@ def _more(scene: Scene, f: LoadFailure) -> tuple[Sequence[Fact], Sequence[Remedy
             Fact(f"defines {name}: the same function with the other std::string layout", ref(scene.view, path), name,
                  loader_rule="CL-8")
         )  # fmt: skip
-    elif is_new(symbol) or re.search(r"(?<![A-Za-z])Ss(?![a-z])", symbol):
+    elif is_new(symbol) or is_old(symbol):
         kind = "new (cxx11)" if is_new(symbol) else "old"
         facts.append(Fact(f"the name uses the {kind} std::string layout", symbol=symbol, loader_rule="CL-8"))
     return facts, ()
@@ -114,6 +114,23 @@ def is_new(symbol: str) -> bool:
     return bool(_NEW.search(symbol))
 
 
+def is_old(symbol: str) -> bool:
+    """Whether a mangled name speaks of the std::string of before GCC 5: ``Ss`` outside its identifiers."""
+    if not symbol.startswith("_Z"):
+        return False
+    outside, at = [], 2
+    while at < len(symbol):
+        length = _LENGTH.match(symbol, at)
+        if length is not None and symbol[at - 1] not in "ST":  # S0_ and T0_ are back references
+            at = length.end() + int(length.group())
+            outside.append(" ")
+        else:
+            outside.append(symbol[at])
+            at += 1
+    return "Ss" in "".join(outside)
+
+
+_LENGTH = re.compile(r"[0-9]+")
 _STRING = re.compile(r"NSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE|Ss")
 
 

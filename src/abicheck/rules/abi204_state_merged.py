@@ -71,18 +71,33 @@ class Size:
 
 
 def check(scene: Scene) -> Iterator[Finding]:
-    for meeting, diff in scene.differences:
-        groups: dict[tuple[str, str], list[MovedBinding]] = {}
-        for b in diff.bindings:
-            if b.merged and b.before and b.after:
-                groups.setdefault((b.before, b.after), []).append(b)
-        for (before, after), moved in groups.items():
-            if not compare(scene, before, after).same_content:
-                yield from _finding(scene, meeting, diff, before, after, moved)
+    for meeting in scene.meetings:
+        for diff, other in ((meeting.a_first, meeting.b_first), (meeting.b_first, meeting.a_first)):
+            elsewhere = {before for before, _ in _merges(other)}
+            for (before, after), moved in _merges(diff).items():
+                if not compare(scene, before, after).same_content:
+                    # Each order has its own victim; neither is the cure when the other merges the same pair.
+                    yield from _finding(scene, meeting, diff, before, after, moved, cured=after not in elsewhere)
+
+
+def _merges(diff: Difference) -> dict[tuple[str, str], list[MovedBinding]]:
+    """What becomes one object in one order, by the files (whose definition is lost, whose serves)."""
+    groups: dict[tuple[str, str], list[MovedBinding]] = {}
+    for b in diff.bindings:
+        if b.merged and b.before and b.after:
+            groups.setdefault((b.before, b.after), []).append(b)
+    return groups
 
 
 def _finding(
-    scene: Scene, meeting: Meeting, diff: Difference, before: str, after: str, moved: list[MovedBinding]
+    scene: Scene,
+    meeting: Meeting,
+    diff: Difference,
+    before: str,
+    after: str,
+    moved: list[MovedBinding],
+    *,
+    cured: bool,
 ) -> Iterator[Finding]:
     pairs = {b.symbol: (definition(scene, before, b.symbol), definition(scene, after, b.symbol)) for b in moved}
     clash = sorted(s for s, (a, b) in pairs.items() if a and b and a.size != b.size and a.size and b.size)
@@ -130,7 +145,7 @@ def _finding(
         object=winner,
         depends_on=("import-order",),
         assumption=f"if {brings} is imported first",
-        orders=Orders(((brings, user),), ((user, brings),)),
+        orders=Orders(((brings, user),), ((user, brings),) if cured else ()),
     )  # fmt: skip
 
 
