@@ -43,6 +43,7 @@ def test_another_size_is_an_error_in_both_orders(bench: Bench) -> None:
     assert (finding.rule, finding.severity, finding.confidence) == ("ABI204", Severity.ERROR, Confidence.MEDIUM)
     assert "will share 1 static object with wheel grid 2.0" in finding.what
     assert finding.depends_on == ("import-order",) and SYMBOL in finding.key
+    assert all(f.orders is not None and f.orders.works == () for f in found.values())  # each order has its victim
     assert paths(finding) == ("lib/libtwo.so", f"{SITE}/grid/libone.so") and rules_of(finding) == ["ELF-30"]
     assert any(f"{SYMBOL} of 32 bytes" in f.text for f in finding.why) and any(
         "16 bytes" in f.text for f in finding.why
