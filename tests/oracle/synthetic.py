@@ -222,7 +222,7 @@ class Side:
     def _submodules(self) -> None:
         """Empty modules for those that the wheel's code imports of projects that are here."""
         site = self._root / self._site
-        here = {p.name for p in site.iterdir() if p.is_dir()}
+        here = {p.name for p in site.iterdir() if p.is_dir()} if site.is_dir() else set()
         for module in sorted(self._needs.modules):
             parts = module.split(".")
             for depth in range(1, len(parts) + 1):
