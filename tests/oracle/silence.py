@@ -51,10 +51,12 @@ SECONDS = 300
 
 @dataclass(frozen=True)
 class Environment:
-    """A conda environment of ``silence.toml``. ``uses``: conda package -> lines that use it."""
+    """A conda environment of ``silence.toml``. ``pip``: what pip added to it; ``uses``: conda package -> lines that
+    use it."""
 
     name: str
     specs: tuple[str, ...]
+    pip: tuple[str, ...]
     uses: Mapping[str, str]
     short: bool
 
@@ -98,7 +100,7 @@ class Pair:
 def read_table() -> tuple[list[Environment], list[Popular]]:
     table = tomllib.loads((Path(__file__).parent / "silence.toml").read_text("utf-8"))
     environments = [
-        Environment(name, tuple(row["specs"]), row["uses"], row.get("ci", False))
+        Environment(name, tuple(row["specs"]), tuple(row.get("pip", ())), row["uses"], row.get("ci", False))
         for name, row in table["prefixes"].items()
     ]
     wheels = [
@@ -122,11 +124,13 @@ class Bench:
     def prefix(self, environment: Environment) -> Path:
         """The environment, installed by a conda client and proven to work before any wheel."""
         prefix, stamp = self._home / "envs" / environment.name, self._home / "envs" / f"{environment.name}.stamp"
-        wanted = fingerprint("silence", environment.specs, dict(environment.uses))
+        wanted = fingerprint("silence", (*environment.specs, *environment.pip), dict(environment.uses))
         with locked(self._home / "envs", environment.name):
             if not is_current(stamp, wanted):
                 shutil.rmtree(prefix, ignore_errors=True)
                 install(self._channel, prefix, environment.specs)
+                if environment.pip:
+                    self._pip(prefix, "install", "--quiet", "--no-deps", *environment.pip).check_returncode()
                 broken = self._run(prefix, "alone", list(environment.uses.items()))
                 if broken:
                     raise RuntimeError(f"{environment.name} does not work by itself: {broken}")
