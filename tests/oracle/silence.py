@@ -291,6 +291,8 @@ class Account:
     clean: int
     errors_true: int
     errors_false: int
+    errors_on_clean: int
+    """True by themselves (a module that nobody imports does fail), on pairs where everything used works."""
     warnings: int
     """On clean pairs."""
     warnings_elsewhere: int
@@ -318,6 +320,7 @@ def account(pairs: Sequence[Pair]) -> Account:
         clean=sum(p.clean for p in pairs),
         errors_true=sum(errors),
         errors_false=len(errors) - sum(errors),
+        errors_on_clean=sum(shown for p in pairs if p.clean for _, shown in p.said(Severity.ERROR)),
         warnings=len(warned),
         warnings_elsewhere=sum(len(p.said(Severity.WARNING)) for p in pairs if not p.clean),
         ownership=sum(f.rule in OWNERSHIP for f in warned),
@@ -340,8 +343,8 @@ def lines_of(pair: Pair) -> list[str]:
 
 def summary(a: Account) -> str:
     return (
-        f"{a.pairs} pairs, {a.clean} clean; errors: {a.errors_true} true, {a.errors_false} false; "
-        f"{a.unsaid} pairs failed without an error said\n"
+        f"{a.pairs} pairs, {a.clean} clean; errors: {a.errors_true} true "
+        f"({a.errors_on_clean} of them on clean pairs), {a.errors_false} false; {a.unsaid} pairs failed without an error said\n"
         f"warnings on clean pairs: {a.warnings}, {a.per_clean_pair:.2f} each; without ABI50x "
         f"{a.warnings - a.ownership}, {a.per_clean_pair_apart:.2f} each"
     )

@@ -32,7 +32,8 @@ def test_silence_on_the_harmless(
     print(f"{told}\n{summary(numbers)}")
     record_property("silence", f"{environment.name}: {summary(numbers)}")
     assert numbers.clean >= len(pairs) // 2, told
-    assert (numbers.errors_false, numbers.unsaid, numbers.replacements_false) == (0, 0, 0), told
+    wrong = (numbers.errors_false, numbers.errors_on_clean, numbers.unsaid, numbers.replacements_false)
+    assert wrong == (0, 0, 0, 0), told
     assert numbers.per_clean_pair_apart <= WARNINGS, told
 
 
@@ -67,6 +68,7 @@ def test_an_error_is_true_when_what_it_speaks_of_fails() -> None:
     assert [s for p in pairs for _, s in p.findings] == [False, True, False, True]
     got = account(pairs)
     assert (got.pairs, got.clean, got.errors_true, got.errors_false, got.unsaid) == (5, 2, 2, 2, 1)
+    assert got.errors_on_clean == 1
 
 
 def test_warnings_count_on_clean_pairs_and_replacements_apart() -> None:
