@@ -19,7 +19,6 @@ SUBDIRS = (("win_amd64", "win-64"), ("macosx", "osx"), ("manylinux", "linux-64")
 # Positive cases without their finding so far, and why. A case that gets it fails the suite until it is taken out here.
 GAPS: Mapping[str, str] = {
     "P17-unique-tesseract": "two libstdc++, the wheel's and the environment's: captured is said, merged state is not",
-    "P40-pyarrow013-torch": "weak std:: names bound into a library opened RTLD_GLOBAL are traced, not reported",
 }
 # Files of a case's conda side that the corpus does not list, by id and package: without them the loader stops at a
 # missing library before it looks at a symbol. P09: the CUDA build of the same pytorch.

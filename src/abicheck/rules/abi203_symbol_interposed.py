@@ -67,7 +67,8 @@ def check(scene: Scene) -> Iterator[Finding]:
         for b in diff.bindings:
             if b.merged or not b.before or not b.after or (b.before, b.after) in captured:
                 continue
-            if not is_standard(b.symbol):
+            # Inline functions of the C++ library are the same everywhere, as long as nobody opens a copy for all.
+            if not is_standard(b.symbol) or _opened_globally(diff, b.after):
                 groups.setdefault((b.before, b.after), []).append(b)
         for (before, after), moved in groups.items():
             yield from _finding(scene, meeting, diff, before, after, moved)
@@ -121,6 +122,12 @@ def _finding(
         assumption=f"if {first} is imported first",
         orders=Orders(((first, user_import),), ((user_import, first),)),
     )  # fmt: skip
+
+
+def _opened_globally(diff: Difference, real: str) -> bool:
+    """Whether a file came into the process with RTLD_GLOBAL (ELF-20)."""
+    at = diff.run.by_real.get(real)
+    return at is not None and at.event > 0 and diff.run.trace.events[at.event].event.flags_global
 
 
 def _severity(mixed: bool, rule: str) -> Severity:

@@ -37,6 +37,8 @@ from abicheck.rules.sites import ImportSites
 
 __all__ = ["LoadFailure", "Native", "Scene"]
 
+# Folders below the prefix: lib/python3.12/site-packages/PACKAGE/MODULE.py, and one package deeper.
+SHALLOW = 6
 ET_EXEC = 2  # gABI: a program at a fixed address
 Situation = Literal["alone", "after", "damaged"]
 
@@ -97,7 +99,8 @@ class Scene(Ground):
     def full(self, bare: Group) -> Group:
         """A bystander as a program loads it. Its imports are derived only when it does not load without them."""
         alone = self.stage.scout.run(bare)
-        if all(r.result.outcome in ("loaded", "unknown") for r in alone.results.values()):
+        loads_bare = all(r.result.outcome in ("loaded", "unknown") for r in alone.results.values())
+        if loads_bare and not self._speaks_of_globals(bare.origin):
             return bare
         return self._as_imported(bare.origin)
 
@@ -106,6 +109,16 @@ class Scene(Ground):
         """What an owner loads, with what its imports are certain to load. Dear: every import is followed."""
         mine = next((g for g in self.subjects if g.origin == origin), None)
         return mine or group_of(self.importer, origin, self.files_of(origin))
+
+    def _speaks_of_globals(self, origin: Origin) -> bool:
+        """Whether import-time code may open libraries for the whole process (ELF-24): a word in the source of the
+        project's packages or of a module beside them. Only then its imports are worth deriving."""
+        for path in self.files_of(origin):
+            if path.endswith(".py") and path.count("/") - self.view.root.count("/") <= SHALLOW:
+                text = self.view.read_text(path) or ""
+                if "RTLD_GLOBAL" in text or "setdlopenflags" in text:
+                    return True
+        return False
 
     def _candidates(self, origin: Origin) -> tuple[str, ...]:
         """Files that can be extension modules; the rest of a package need not be looked at."""
