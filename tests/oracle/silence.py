@@ -344,7 +344,8 @@ def lines_of(pair: Pair) -> list[str]:
 def summary(a: Account) -> str:
     return (
         f"{a.pairs} pairs, {a.clean} clean; errors: {a.errors_true} true "
-        f"({a.errors_on_clean} of them on clean pairs), {a.errors_false} false; {a.unsaid} pairs failed without an error said\n"
+        f"({a.errors_on_clean} of them on clean pairs), {a.errors_false} false; "
+        f"{a.unsaid} pairs failed without an error said\n"
         f"warnings on clean pairs: {a.warnings}, {a.per_clean_pair:.2f} each; without ABI50x "
         f"{a.warnings - a.ownership}, {a.per_clean_pair_apart:.2f} each"
     )
