@@ -101,8 +101,7 @@ def _file_events(stage: Stage, laid: Mapping[str, Wheel], text: str) -> list[Eve
         name = posixpath.join(stage.after.root, path)
     elif "/" in name or _absolute(stage.after, name) != name:
         name = _absolute(stage.after, name)
-    kind = "import" if "/" in name else "dlopen"
-    return [Event(name, kind, flags_global=is_global, label=text)]  # type: ignore[arg-type]
+    return [Event(name, "import" if "/" in name else "dlopen", flags_global=is_global, label=text)]
 
 
 def _absolute(view: View, name: str) -> str:

@@ -12,7 +12,7 @@ import platform
 import re
 import struct
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -219,7 +219,7 @@ def read_ld_so_cache(path: str) -> dict[str, tuple[CacheEntry, ...]]:
     return {k: tuple(v) for k, v in out.items()}
 
 
-def _hwcap_names(data: bytes, at: int, extension: int, text: object) -> list[str]:
+def _hwcap_names(data: bytes, at: int, extension: int, text: Callable[[int], str]) -> list[str]:
     """Names of the glibc-hwcaps subdirectories, from the cache's extension section (tag 1)."""
     if not extension or at + extension + 8 > len(data):
         return []
@@ -229,7 +229,7 @@ def _hwcap_names(data: bytes, at: int, extension: int, text: object) -> list[str
     for i in range(count):
         tag, _flags, offset, size = struct.unpack_from("=IIII", data, at + extension + 8 + i * 16)
         if tag == 1 and at + offset + size <= len(data):
-            return [text(o) for (o,) in struct.iter_unpack("=I", data[at + offset : at + offset + size // 4 * 4])]  # type: ignore[operator]
+            return [text(o) for (o,) in struct.iter_unpack("=I", data[at + offset : at + offset + size // 4 * 4])]
     return []
 
 

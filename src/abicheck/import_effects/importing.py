@@ -316,8 +316,7 @@ class Importing(Core):
         if isinstance(hook, FunctionValue):
             if self.is_complete(module):
                 return self.call(frame, hook, [name], {}, True)
-            # The name may be one that the module got in a way that cannot be read (a star import of compiled code):
-            # then its ``__getattr__`` is never asked.
+            # A name from a star import of compiled code is not seen here, and ``__getattr__`` is never asked for it.
             with self.unsure(), self.tolerant():
                 try:
                     return self.call(frame, hook, [name], {}, True)

@@ -36,7 +36,6 @@ from abicheck.rules.ground import Ground, Native, native_name
 from abicheck.rules.sites import ImportSites
 
 __all__ = ["LoadFailure", "Native", "Scene"]
-
 # Folders below the prefix: lib/python3.12/site-packages/PACKAGE/MODULE.py, and one package deeper.
 SHALLOW = 6
 ET_EXEC = 2  # gABI: a program at a fixed address
