@@ -10,6 +10,7 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.conda_side import MakePrefix, Wheels
 from tests.oracle.comparison import compare, simulate, summary_of
@@ -101,12 +102,12 @@ def test_the_comparison_sees_a_difference(make_prefix: MakePrefix, wheels: Wheel
     trace = simulate(prefix, run)
     assert not compare(run, trace, prefix).differences
     index, bound = next((i, b) for i, b in reversed(list(trace.bindings.items())) if len(b) > 1)
-    wrong = dataclasses.replace(bound[0], provider=index)
+    wrong = msgspec.structs.replace(bound[0], provider=index)
     moved = dataclasses.replace(trace, bindings={**trace.bindings, index: (wrong, *bound[1:])})
     assert len(compare(run, moved, prefix).differences) == 1
     lost = dataclasses.replace(trace, bindings={**trace.bindings, index: bound[1:]})
     assert len(compare(run, lost, prefix).differences) == 1
-    elsewhere = dataclasses.replace(trace.objects[-1], how="cache")
+    elsewhere = msgspec.structs.replace(trace.objects[-1], how="cache")
     other = dataclasses.replace(trace, objects=[*trace.objects[:-1], elsewhere])
     assert len(compare(run, other, prefix).differences) == 1
     shorter = dataclasses.replace(run, opens=run.opens[:-1])
