@@ -110,20 +110,6 @@ class Transaction:
         return tuple(p.wheel for p in self.plans)
 
 
-@dataclass(frozen=True, slots=True)
-class LayerChanges:
-    """What the environment's files will differ by: paths to the wheel and target that write them, and paths gone."""
-
-    added: Mapping[str, tuple[Wheel, Target]]
-    removed: frozenset[str]
-
-
-def layer_changes(transaction: Transaction) -> LayerChanges:
-    """For the overlay: files added (a later wheel wins) and files removed."""
-    added = {path: (plan.wheel, target) for path, (plan, target) in transaction.written.items()}
-    return LayerChanges(added, transaction.removed)
-
-
 def plan_transaction(
     prefix: Prefix, inputs: Inputs, layout: Layout, *, compiles: Callable[[Wheel, str], bool] | None = None
 ) -> Transaction:

@@ -88,30 +88,18 @@ def test_import_names(paths: tuple[str, ...], names: tuple[str, ...]) -> None:
     assert import_names(paths) == names
 
 
-def test_history_activation_and_variables(maker: Maker) -> None:
-    history = (
-        "==> 2024-01-01 <==\n# cmd: conda create\n# update specs: ['python=3.12', \"conda-forge::numpy>=1\", 'old']\n"
-        "==> 2024-01-02 <==\n# remove specs: ['old']\n# update specs: ['numpy[version=2]']\n"
-        "# update specs: not a list\n"
-    )
-    (maker.root / "conda-meta/history").write_text(history)
+def test_activation_scripts_and_variables(maker: Maker) -> None:
     maker.write("etc/conda/activate.d/b.sh", b"export PROJ_DATA=$CONDA_PREFIX/share/proj\n")
     maker.write("etc/conda/activate.d/a.bat", b"set X=1\n")
     maker.write("etc/conda/activate.d/readme.txt", b"")
     maker.write("etc/conda/env_vars.d/p.json", b'{"A": "1", "B": 2}')
     maker.write("conda-meta/state", b'{"version": 1, "env_vars": {"C": "3"}}')
     prefix = open_prefix(str(maker.root))
-    assert prefix.history_requested_specs == ("python=3.12", "numpy[version=2]")
     assert [(s.path, s.shell) for s in prefix.activation] == [
         ("etc/conda/activate.d/a.bat", "cmd"),
         ("etc/conda/activate.d/b.sh", "posix"),
     ]
     assert prefix.environment == {"A": "1", "C": "3"}
-
-
-def test_requested_specs_from_records_when_the_history_is_empty(maker: Maker) -> None:
-    maker.record("gdal", "3", {}, requested_specs=["gdal >=3"])
-    assert open_prefix(str(maker.root)).history_requested_specs == ("gdal >=3",)
 
 
 # -- names --------------------------------------------------------------------

@@ -59,7 +59,7 @@ def pair(maker: Maker) -> tuple[Prefix, SnapshotPrefix]:
 def test_everything_asked_gives_the_same_answer(maker: Maker) -> None:
     prefix, found = pair(maker)
     for name in ("root", "display", "subdir", "interpreter", "layout", "recorded_paths", "activation", "environment",
-                 "history_requested_specs", "problems"):  # fmt: skip
+                 "problems"):  # fmt: skip
         assert getattr(found, name) == getattr(prefix, name), name
     for a, b in zip(prefix.records, found.records, strict=True):
         assert (a.name, a.depends, a.files, a.origin, a.source) == (b.name, b.depends, b.files, b.origin, b.source)

@@ -1,9 +1,9 @@
 """Prefixes: conda's records, who owns which file, the interpreter, what pip installed there. Read only, nothing run."""
 
+from abicheck.prefix.activation import ActivationScript
 from abicheck.prefix.damage import Damaged, both_claim, find_damage, is_partial_copy
 from abicheck.prefix.distributions import Distribution, import_names
 from abicheck.prefix.files import Files, Node, Resolved, State, list_folder
-from abicheck.prefix.history import ActivationScript
 from abicheck.prefix.interpreter import Interpreter, Layout
 from abicheck.prefix.naming import find_named_prefix
 from abicheck.prefix.opening import is_environment, open_prefix

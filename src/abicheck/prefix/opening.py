@@ -18,8 +18,6 @@ from abicheck.prefix.records import CondaRecord, PathInfo, make_record, package_
 from abicheck.prefix.snapshot import open_snapshot
 from abicheck.prefix.snapshot_file import is_snapshot
 
-PACKAGES_ROOT = "/prefix"  # where unpacked packages and snapshots pretend to be installed
-
 
 def open_prefix(path: str) -> Prefix:
     """Open what ``path`` names. Raises ``InputError``: neither an environment, a snapshot, nor unpacked packages."""

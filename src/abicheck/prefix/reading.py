@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from packaging.utils import canonicalize_name
 
 from abicheck.model import Origin, Skipped
+from abicheck.prefix.activation import ActivationScript, activation_scripts, environment_variables
 from abicheck.prefix.damage import Damaged, find_damage
 from abicheck.prefix.distributions import Distribution, find_distributions
 from abicheck.prefix.files import Files, Resolved, State, content_state, read_bytes, resolve
-from abicheck.prefix.history import ActivationScript, activation_scripts, environment_variables, requested_specs
 from abicheck.prefix.interpreter import Interpreter, Layout, find_interpreter, make_layout
 from abicheck.prefix.records import CondaRecord
 
@@ -112,11 +112,6 @@ class Prefix:
         return self._owners.get(self.key(path), ())
 
     @functools.cached_property
-    def shared_paths(self) -> Mapping[str, tuple[CondaRecord, ...]]:
-        """Paths that more than one conda record lists."""
-        return {p: o for p, o in self._owners.items() if len(o) > 1}
-
-    @functools.cached_property
     def _pip_files(self) -> Mapping[str, Distribution]:
         out: dict[str, Distribution] = {}
         for dist in self.distributions:
@@ -189,11 +184,6 @@ class Prefix:
     def environment(self) -> Mapping[str, str]:
         """Variables that activation sets from data files."""
         return environment_variables(self.files)
-
-    @functools.cached_property
-    def history_requested_specs(self) -> tuple[str, ...]:
-        """What the user asked conda for: from the history, else from the records."""
-        return requested_specs(self.files) or tuple(s for r in self.records for s in r.requested_specs)
 
     @functools.cached_property
     def damage(self) -> tuple[Damaged, ...]:

@@ -1,10 +1,8 @@
-"""What the user asked conda for and what activation sets: conda-meta/history, activate.d, state files. Read as data."""
+"""What ``conda activate`` would set: activate.d, env_vars.d, conda-meta/state. Read as data, never run."""
 
 from __future__ import annotations
 
-import ast
 import posixpath
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +11,6 @@ import msgspec
 
 from abicheck.prefix.files import Files, list_folder, read_bytes
 
-_SPECS = re.compile(r"# (?P<action>update|remove|neutered|install|create) specs: (?P<list>\[.*\])\s*$")
 _SHELLS = {
     ".sh": "posix",
     ".bat": "cmd",
@@ -32,30 +29,6 @@ class ActivationScript:
     path: str
     shell: str
     text: str
-
-
-def requested_specs(files: Files) -> tuple[str, ...]:
-    """Specs that the history says the user asked for and did not remove since, by project name, in the order asked."""
-    text = (read_bytes(files, "conda-meta/history") or b"").decode("utf-8", "replace")
-    asked: dict[str, str] = {}
-    for line in text.splitlines():
-        match = _SPECS.match(line)
-        if match is None:
-            continue
-        for spec in _literal(match["list"]):
-            name = re.split(r"[\s=<>!~\[]", spec.rpartition("::")[2], maxsplit=1)[0].lower()
-            asked.pop(name, None)
-            if match["action"] not in ("remove", "neutered"):
-                asked[name] = spec
-    return tuple(asked.values())
-
-
-def _literal(text: str) -> tuple[str, ...]:
-    try:
-        value = ast.literal_eval(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return ()
-    return tuple(v for v in value if isinstance(v, str)) if isinstance(value, (list, tuple)) else ()
 
 
 def activation_scripts(files: Files) -> Iterator[ActivationScript]:
