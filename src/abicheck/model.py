@@ -101,7 +101,11 @@ class Remedy:
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """Import orders that fail and that work; each order is a list of load lists (import names or paths)."""
+    """Import orders in which what a finding says happens (``fails``) and in which it does not (``works``).
+
+    Each order is what to load, one after the other: import names or paths. An order that is not known to be free of it
+    is in neither.
+    """
 
     fails: tuple[tuple[str, ...], ...]
     works: tuple[tuple[str, ...], ...]

@@ -11,6 +11,7 @@ import importlib.resources
 import json
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -19,7 +20,8 @@ import pytest
 from tests.reporters import samples
 
 from abicheck.errors import UsageError
-from abicheck.report import Report
+from abicheck.model import Severity
+from abicheck.report import Judgement, Report
 from abicheck.reporters import RenderOptions, all_reporters, for_file, names, render, reporter
 from abicheck.reporters.github import MOST_PER_LEVEL
 from abicheck.schemas import schema
@@ -109,6 +111,18 @@ def test_json_fits_its_schema_and_reads_back(sample):
     again = Report.from_dict(document)
     assert again == report
     assert render(again, "json") == text
+
+
+@pytest.mark.parametrize(
+    ("severity", "words"), [(Severity.ERROR, ("fails", "works")), (Severity.WARNING, ("affected", "not affected"))]
+)
+def test_only_an_error_is_said_to_fail_in_an_order(severity, words):
+    finding = replace(samples.CAPTURED, severity=severity)
+    report = samples.judged(Judgement(samples.PROD, (samples.FASTGRID_WHEEL, samples.NETBITS_WHEEL), (finding,)))
+    text, page = render(report, "text", OPTIONS), render(report, "html", OPTIONS)
+    for word, order in zip(words, ("import fastgrid, then import", "import netbits, then import"), strict=True):
+        assert re.search(rf"\b{word} +{order}", text)
+        assert f"<b>{word}</b>: {order}" in page
 
 
 def test_json_is_never_capped():

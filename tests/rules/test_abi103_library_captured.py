@@ -26,7 +26,7 @@ def test_both_orders_are_told_and_c_libraries_are_a_note(bench: Bench) -> None:
     finding = by_key[GRID_FIRST]
     assert (finding.rule, finding.severity, finding.confidence) == ("ABI103", Severity.NOTE, Confidence.MEDIUM)
     assert finding.depends_on == ("import-order",) and finding.assumption == "if grid is imported first"
-    assert finding.orders is not None and finding.orders.works == (TOOL_FIRST,)
+    assert finding.orders is not None and finding.orders.works == (), "the other order captures the wheel's copy"
     assert finding.key == "liby.so.1" and paths(finding) == (MINE, THEIRS)
     assert rules_of(finding) == ["ELF-1"]
     assert finding.conda_package is not None and finding.conda_package.name == "tool"
@@ -37,6 +37,16 @@ def test_references_to_cxx_functions_are_a_warning(bench: Bench) -> None:
     found = bench.judged(rule, pair(bench, CXX1, CXX2, "_Z1yv"))
     assert [f.severity for f in found] == [Severity.WARNING] * 2
     assert all(any("1 C++ reference" in x.text for x in f.why) for f in found)
+
+
+def test_the_order_that_captures_nothing_is_told_as_the_one_that_works(bench: Bench) -> None:
+    """The wheel opens its copy by path, a request that conda's cannot serve."""
+    own, other = bench.lib("a/liby.so.1", Y1), bench.lib("b/liby.so.1", Y2)
+    bench.conda("tool", bench.ext("y", needed=("b/liby.so.1",)), {THEIRS: other})
+    code = "import ctypes, os\nctypes.CDLL(os.path.join(os.path.dirname(__file__), 'liby.so.1'))\n"
+    (finding,) = bench.judged(rule, bench.wheel(bench.ext(), {"grid/liby.so.1": own}, code=code))
+    assert finding.orders is not None
+    assert [order[0] for order in (*finding.orders.fails, *finding.orders.works)] == ["grid", "tool._ext"]
 
 
 def test_equal_content_is_silence(bench: Bench) -> None:

@@ -81,3 +81,12 @@ def test_the_c_api_is_another_rule_s_affair(bench: Bench) -> None:
 )
 def test_the_old_string_is_known_by_its_place_in_the_name(name: str, old: bool) -> None:
     assert rule.is_old(name) is old
+
+
+def test_no_order_is_told_as_working_when_each_breaks_the_other(bench: Bench) -> None:
+    """Each library has a function that the other lacks: whoever is imported second fails."""
+    found = bench.judged(rule, pair(bench, Y + " int a(void) { return 1; }", YZ, "y a", "y z"))
+    fails = {f.orders.fails[0] for f in found if f.orders}
+    assert fails == {GRID_FIRST, ("tool", "grid._ext")}
+    assert all(f.orders is not None and f.orders.works == () for f in found)
+    assert not any("order that works" in r.text for f in found for r in f.remedies)

@@ -163,6 +163,10 @@ class Meeting:
     a_first: Difference
     b_first: Difference
 
+    def opposite(self, order: Difference) -> Difference:
+        """The other order of the same two groups."""
+        return self.b_first if order is self.a_first else self.a_first
+
 
 class Simulator:
     """Runs groups in processes over one view; equal runs are made once.

@@ -82,14 +82,15 @@ def _file_line(path: str, text: str, column: int, options: RenderOptions) -> lis
 
 
 def _orders(f: Finding, options: RenderOptions) -> list[Line]:
-    if f.orders is None:
+    rows = w.order_phrases(f)
+    if not rows:
         return []
+    column = max(len(word) for word, _, _ in rows) + 2
     body: list[Line] = []
-    for word, phrase in w.order_phrases(f.orders):
-        style = "red" if word == "fails" else "green"
-        wrapped = _wrap(phrase, options, 2 + _LABEL + 7)
-        body.append([(f"{word}  ", style), (wrapped[0], "")])
-        body += [[(" " * 7 + line, "")] for line in wrapped[1:]]
+    for word, phrase, happens in rows:
+        wrapped = _wrap(phrase, options, 2 + _LABEL + column)
+        body.append([(word.ljust(column), _STYLES[f.severity] if happens else "green"), (wrapped[0], "")])
+        body += [[(" " * column + line, "")] for line in wrapped[1:]]
     return [[], *_labelled("if", body)]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from abicheck.model import Orders
+from abicheck.model import Finding
 from abicheck.reporters import _words as w
 from abicheck.reporters._graph import NOTHING, Graph, shorten
 
@@ -82,30 +82,31 @@ _LANE = 168
 _STEP = 46
 
 
-def timeline(orders: Orders, fails: bool = True) -> str:
-    """Two lanes of loads from top to bottom, the order that fails and the order that works; the first of each.
-    ``fails`` False: what happens there is no failure."""
-    lanes = [("fails", orders.fails[0])] if orders.fails else []
-    lanes += [("works", orders.works[0])] if orders.works else []
-    if not lanes:
+def timeline(f: Finding) -> str:
+    """Two lanes of loads from top to bottom, an order in which the finding happens and one in which it does not; the
+    first of each. Empty when the order does not matter."""
+    if f.orders is None or not (f.orders.fails or f.orders.works):
         return ""
-    steps = max(len(order) for _, order in lanes) + 2
+    bad, good = w.order_words(f)
+    lanes = [("fails", bad, f.orders.fails[0])] if f.orders.fails else []
+    lanes += [("works", good, f.orders.works[0])] if f.orders.works else []
+    steps = max(len(order) for _, _, order in lanes) + 2
     width, height = _LANE * len(lanes) + 8 * (len(lanes) + 1), steps * _STEP + 10
-    spoken = "; ".join(f"{word}: {', then '.join(w.clean(s) for s in order)}" for word, order in lanes)
+    spoken = "; ".join(f"{word}: {', then '.join(w.clean(s) for s in order)}" for _, word, order in lanes)
     out = [
         f'<svg class="timeline" viewBox="0 0 {width} {height}" style="max-width:{width * 1.25:g}px" role="img">',
         f"<title>{escape(spoken)}</title>",
     ]
-    for n, (word, order) in enumerate(lanes):
+    for n, (kind, word, order) in enumerate(lanes):
         x = 8 + n * (_LANE + 8)
         labels = ["python starts", *order]
         bottom = (len(labels)) * _STEP + 20
-        out.append(f'<path class="time {word}" d="M{x + _LANE / 2:g} 20 V{bottom}"/>')
+        out.append(f'<path class="time {kind}" d="M{x + _LANE / 2:g} 20 V{bottom}"/>')
         for k, label in enumerate(labels):
-            last = word == "fails" and k == len(labels) - 1
+            last = kind == "fails" and k == len(labels) - 1
             out.append(_step(x, 6 + k * _STEP, w.clean(label), "bad" if last else "start" if k == 0 else "load"))
-        verdict = "✓ works" if word == "works" else "✗ fails here" if fails else "✗ goes wrong here"
-        out.append(_step(x, 6 + len(labels) * _STEP, verdict, word))
+        verdict = f"✓ {word}" if kind == "works" else f"✗ {word} here"
+        out.append(_step(x, 6 + len(labels) * _STEP, verdict, kind))
     return "".join([*out, "</svg>"])
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from abicheck.model import Fact, FileRef, Finding, Orders, Origin, Remedy, Severity
+from abicheck.model import Fact, FileRef, Finding, Origin, Remedy, Severity
 from abicheck.report import InputInfo, Judged, Pair, Report
 
 CAP = 5
@@ -127,13 +127,22 @@ def tells_assumption(f: Finding) -> bool:
     return bool(f.assumption) and f.assumption not in f.what and re.search(r"\bif\b", f.what) is None
 
 
-def order_phrases(orders: Orders) -> list[tuple[str, str]]:
-    """(``fails`` or ``works``, the order in words) for each order, at most :data:`CAP` of a kind."""
-    out = []
-    for word, some in (("fails", orders.fails), ("works", orders.works)):
-        out += [(word, ", then ".join(clean(load) for load in order)) for order in some[:CAP]]
+def order_words(f: Finding) -> tuple[str, str]:
+    """What an order of imports is called in which the finding happens, and one in which it does not: nothing fails of
+    a warning or a note."""
+    return ("fails", "works") if f.severity is Severity.ERROR else ("affected", "not affected")
+
+
+def order_phrases(f: Finding) -> list[tuple[str, str, bool]]:
+    """(word, the order in words, whether the finding happens in it) for each order, at most :data:`CAP` of a kind."""
+    out: list[tuple[str, str, bool]] = []
+    if f.orders is None:
+        return out
+    bad, good = order_words(f)
+    for word, happens, some in ((bad, True, f.orders.fails), (good, False, f.orders.works)):
+        out += [(word, ", then ".join(clean(load) for load in order), happens) for order in some[:CAP]]
         if len(some) > CAP:
-            out.append((word, f"… {len(some) - CAP} more orders"))
+            out.append((word, f"… {len(some) - CAP} more orders", happens))
     return out
 
 

@@ -15,7 +15,7 @@ import re
 from importlib import resources
 from typing import Any
 
-from abicheck.model import Finding, Severity
+from abicheck.model import Finding
 from abicheck.report import Judged, Report
 from abicheck.reporters import RenderOptions
 from abicheck.reporters import _words as w
@@ -132,8 +132,8 @@ def _card(j: Judged, options: RenderOptions) -> Json:
             for fact in f.why
             if fact.attempts
         ],
-        "orders": w.order_phrases(f.orders) if f.orders else [],
-        "timeline": timeline(f.orders, f.severity is Severity.ERROR) if f.orders else "",
+        "orders": w.order_phrases(f),
+        "timeline": timeline(f),
         "remedies": w.remedy_lines(f.remedies, options.target_flag),
     }
 

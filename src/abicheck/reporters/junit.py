@@ -61,7 +61,7 @@ def _details(judged: list[Judged], options: RenderOptions) -> str:
         out.append(f"{w.sides(f.wheel, f.conda_package)}: {w.sentence(f.what)}")
         out += [f"  {e.path}: {e.text}" if e.path else f"  {e.text}" for e in lines]
         out += [f"  and {left} more"] if left else []
-        out += [f"  {word}: {phrase}" for word, phrase in (w.order_phrases(f.orders) if f.orders else [])]
+        out += [f"  {word}: {phrase}" for word, phrase, _ in w.order_phrases(f)]
         out += [f"  do: {command or text}" for command, text in w.remedy_lines(f.remedies, options.target_flag)]
     return "\n".join(out)
 

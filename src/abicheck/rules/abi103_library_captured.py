@@ -37,14 +37,15 @@ glibc elf/dl-load.c `_dl_lookup_map`; dyld Loader.cpp `getLoader`; Microsoft, "D
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from abicheck.loader.scenarios import Difference, Meeting, MovedLibrary, loads
-from abicheck.model import Confidence, Fact, Finding, Orders, Severity
+from abicheck.model import Confidence, Fact, Finding, Severity
 from abicheck.rules import Rule
 from abicheck.rules.builds import compare, is_cxx
 from abicheck.rules.naming import conda_name
 from abicheck.rules.scene import Scene
-from abicheck.rules.wording import base, listed, ref, sentence, use_conda_build
+from abicheck.rules.wording import base, in_order, listed, ref, sentence, use_conda_build
 
 RULE = Rule(
     id="ABI103",
@@ -57,27 +58,49 @@ RULE = Rule(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """One file that stands in for another in one order. ``before`` and ``after`` are real paths, ``moved`` the needs
+    that ``after`` serves; ``both_ways``: in the opposite order ``before`` takes the place of ``after``."""
+
+    name: str
+    before: str
+    after: str
+    moved: tuple[MovedLibrary, ...]
+    both_ways: bool
+
+
 def check(scene: Scene) -> Iterator[Finding]:
     for meeting, diff in scene.differences:
-        moved: dict[tuple[str, str, str], list[MovedLibrary]] = {}
-        failed = {b.failure.library for b in diff.broken}
-        for m in diff.libraries:
-            if m.before and m.after and m.name not in failed:
-                moved.setdefault((m.name, m.before, m.after), []).append(m)
-        for (name, before, after), who in moved.items():
-            twins = compare(scene, before, after)
+        for capture in _captures(diff, meeting.opposite(diff)):
+            twins = compare(scene, capture.before, capture.after)
             if not twins.same_content:
-                yield _finding(scene, meeting, diff, name, before, after, who, twins.upward)
+                yield _finding(scene, meeting, diff, capture, twins.upward)
 
 
-def _finding(
-    scene: Scene, meeting: Meeting, diff: Difference, name: str, before: str, after: str, who: list[MovedLibrary],
-    upward: bool,
-) -> Finding:  # fmt: skip
+def _captures(diff: Difference, opposite: Difference) -> Iterator[Capture]:
+    """Captures that end no load: those are told by the rule that says what is missing then."""
+    elsewhere = _moved(opposite)
+    for (name, before, after), moved in _moved(diff).items():
+        yield Capture(name, before, after, tuple(moved), (name, after, before) in elsewhere)
+
+
+def _moved(diff: Difference) -> dict[tuple[str, str, str], list[MovedLibrary]]:
+    """Needs that another file serves in one order, by the name and both real paths."""
+    out: dict[tuple[str, str, str], list[MovedLibrary]] = {}
+    failed = {b.failure.library for b in diff.broken}
+    for m in diff.libraries:
+        if m.before and m.after and m.name not in failed:
+            out.setdefault((m.name, m.before, m.after), []).append(m)
+    return out
+
+
+def _finding(scene: Scene, meeting: Meeting, diff: Difference, capture: Capture, upward: bool) -> Finding:
+    name, before, after, moved = capture.name, capture.before, capture.after, capture.moved
     winner, loser = ref(scene.view, after), ref(scene.view, before)
     assert winner is not None and loser is not None
-    users = [base(m.requester) for m in who]
-    user, first = loads(diff.alone, who[0].requester), loads(diff.run, after)
+    users = [base(m.requester) for m in moved]
+    user, first = loads(diff.alone, moved[0].requester), loads(diff.run, after)
     inner = [b for b in diff.bindings if b.before == before and b.after == after and is_cxx(b.symbol)]
     risky = bool(inner) and not upward
     consequence = "every symbol asked of it is there"
@@ -93,7 +116,7 @@ def _finding(
             "imported first."
         ),
         why=(
-            Fact(f"serves {name} because {first} loaded it first", winner, loader_rule=who[0].edge.rule),
+            Fact(f"serves {name} because {first} loaded it first", winner, loader_rule=moved[0].edge.rule),
             Fact(f"is what {listed(users)} would get alone", loser),
             Fact(consequence),
         ),
@@ -105,5 +128,5 @@ def _finding(
         object=loser,
         depends_on=("import-order",),
         assumption=f"if {first} is imported first",
-        orders=Orders(((first, user),), ((user, first),)),
+        orders=in_order(first, user, opposite_works=not capture.both_ways),
     )

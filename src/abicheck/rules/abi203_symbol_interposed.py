@@ -42,12 +42,12 @@ from collections.abc import Iterator
 
 from abicheck.loader.capture import is_standard
 from abicheck.loader.scenarios import Difference, Meeting, MovedBinding, loads
-from abicheck.model import Confidence, Fact, Finding, Orders, Remedy, Severity
+from abicheck.model import Confidence, Fact, Finding, Remedy, Severity
 from abicheck.rules import Rule
 from abicheck.rules.builds import compare
 from abicheck.rules.naming import conda_name
 from abicheck.rules.scene import Scene
-from abicheck.rules.wording import base, listed, ref, sentence, use_conda_build
+from abicheck.rules.wording import base, in_order, listed, ref, sentence, use_conda_build
 
 RULE = Rule(
     id="ABI203",
@@ -62,20 +62,35 @@ RULE = Rule(
 
 def check(scene: Scene) -> Iterator[Finding]:
     for meeting, diff in scene.differences:
-        captured = {(m.before, m.after) for m in diff.libraries}
-        groups: dict[tuple[str, str], list[MovedBinding]] = {}
-        for b in diff.bindings:
-            if b.merged or not b.before or not b.after or (b.before, b.after) in captured:
-                continue
-            # Inline functions of the C++ library are the same everywhere, as long as nobody opens a copy for all.
-            if not is_standard(b.symbol) or _opened_globally(diff, b.after):
-                groups.setdefault((b.before, b.after), []).append(b)
-        for (before, after), moved in groups.items():
-            yield from _finding(scene, meeting, diff, before, after, moved)
+        elsewhere = _strays(meeting.opposite(diff))
+        for (before, after), moved in _strays(diff).items():
+            both_ways = (after, before) in elsewhere
+            yield from _finding(scene, meeting, diff, before, after, moved, both_ways=both_ways)
+
+
+def _strays(diff: Difference) -> dict[tuple[str, str], list[MovedBinding]]:
+    """References that another file defines in one order, by both real paths (alone, together). Not among them: what is
+    merged (ABI204) and what follows a library that was captured as a whole (ABI103)."""
+    captured = {(m.before, m.after) for m in diff.libraries}
+    groups: dict[tuple[str, str], list[MovedBinding]] = {}
+    for b in diff.bindings:
+        if b.merged or not b.before or not b.after or (b.before, b.after) in captured:
+            continue
+        # Inline functions of the C++ library are the same everywhere, as long as nobody opens a copy for all.
+        if not is_standard(b.symbol) or _opened_globally(diff, b.after):
+            groups.setdefault((b.before, b.after), []).append(b)
+    return groups
 
 
 def _finding(
-    scene: Scene, meeting: Meeting, diff: Difference, before: str, after: str, moved: list[MovedBinding]
+    scene: Scene,
+    meeting: Meeting,
+    diff: Difference,
+    before: str,
+    after: str,
+    moved: list[MovedBinding],
+    *,
+    both_ways: bool,
 ) -> Iterator[Finding]:
     twins = compare(scene, before, after)
     if twins.same_content:
@@ -120,7 +135,7 @@ def _finding(
         object=winner,
         depends_on=("import-order",),
         assumption=f"if {first} is imported first",
-        orders=Orders(((first, user_import),), ((user_import, first),)),
+        orders=in_order(first, user_import, opposite_works=not both_ways),
     )  # fmt: skip
 
 

@@ -44,12 +44,12 @@ from abicheck.binary.macho import MachoSlice
 from abicheck.knowledge.library_names import stem
 from abicheck.loader.capture import is_standard
 from abicheck.loader.scenarios import Difference, Meeting, MovedBinding, loads
-from abicheck.model import Confidence, Fact, Finding, Orders, Remedy, Severity
+from abicheck.model import Confidence, Fact, Finding, Remedy, Severity
 from abicheck.rules import Rule
 from abicheck.rules.builds import compare
 from abicheck.rules.naming import conda_name
 from abicheck.rules.scene import Scene
-from abicheck.rules.wording import base, counted, listed, ref, sentence, use_conda_build
+from abicheck.rules.wording import base, counted, in_order, listed, ref, sentence, use_conda_build
 
 RULE = Rule(
     id="ABI204",
@@ -71,13 +71,12 @@ class Size:
 
 
 def check(scene: Scene) -> Iterator[Finding]:
-    for meeting in scene.meetings:
-        for diff, other in ((meeting.a_first, meeting.b_first), (meeting.b_first, meeting.a_first)):
-            elsewhere = {before for before, _ in _merges(other)}
-            for (before, after), moved in _merges(diff).items():
-                if not compare(scene, before, after).same_content:
-                    # Each order has its own victim; neither is the cure when the other merges the same pair.
-                    yield from _finding(scene, meeting, diff, before, after, moved, cured=after not in elsewhere)
+    for meeting, diff in scene.differences:
+        elsewhere = {before for before, _ in _merges(meeting.opposite(diff))}
+        for (before, after), moved in _merges(diff).items():
+            if not compare(scene, before, after).same_content:
+                # Each order has its own victim; neither is the cure when the other merges the same pair.
+                yield from _finding(scene, meeting, diff, before, after, moved, both_ways=after in elsewhere)
 
 
 def _merges(diff: Difference) -> dict[tuple[str, str], list[MovedBinding]]:
@@ -97,7 +96,7 @@ def _finding(
     after: str,
     moved: list[MovedBinding],
     *,
-    cured: bool,
+    both_ways: bool,
 ) -> Iterator[Finding]:
     pairs = {b.symbol: (definition(scene, before, b.symbol), definition(scene, after, b.symbol)) for b in moved}
     clash = sorted(s for s, (a, b) in pairs.items() if a and b and a.size != b.size and a.size and b.size)
@@ -145,7 +144,7 @@ def _finding(
         object=winner,
         depends_on=("import-order",),
         assumption=f"if {brings} is imported first",
-        orders=Orders(((brings, user),), ((user, brings),) if cured else ()),
+        orders=in_order(brings, user, opposite_works=not both_ways),
     )  # fmt: skip
 
 

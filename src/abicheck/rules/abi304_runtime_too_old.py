@@ -48,10 +48,10 @@ from dataclasses import dataclass
 from abicheck.binary.pe import PeSlice
 from abicheck.knowledge.msvc_runtime import Break, Toolset, msvc_runtime, toolset
 from abicheck.loader.scenarios import Difference, Run
-from abicheck.model import Confidence, Dependence, Fact, Finding, Orders, Origin, Remedy, Severity
+from abicheck.model import Confidence, Dependence, Fact, Finding, Origin, Remedy, Severity
 from abicheck.rules import Rule
 from abicheck.rules.scene import Scene
-from abicheck.rules.wording import base, conda_install, import_first, listed, ref, sentence
+from abicheck.rules.wording import base, conda_install, import_first, in_order, listed, ref, sentence
 
 RULE = Rule(
     id="ABI304",
@@ -177,7 +177,7 @@ def _finding(scene: Scene, subject: Origin, label: str, found: list[Skew], diff:
         object=runtime,
         depends_on=tuple(depends),
         assumption=assumption,
-        orders=_orders(diff),
+        orders=in_order(diff.first.label, diff.second.label) if diff is not None else None,
     )
 
 
@@ -205,13 +205,6 @@ def _remedies(scene: Scene, owner: Origin, newest: Toolset, diff: Difference | N
     package = msvc_runtime().conda_package
     command = conda_install(scene.prefix.display, f"{package}>={_text(newest)}")
     yield Remedy("update the environment's Visual C++ runtime", command)
-
-
-def _orders(diff: Difference | None) -> Orders | None:
-    if diff is None:
-        return None
-    first, second = diff.first.label, diff.second.label
-    return Orders(((first, second),), ((second, first),))
 
 
 def _text(version: Toolset) -> str:

@@ -16,15 +16,11 @@ from abicheck.binary.elf import ElfSlice
 from abicheck.binary.facts import Slice
 from abicheck.binary.macho import MachoSlice
 from abicheck.binary.pe import PeSlice
-from abicheck.loader.capture import Reach, contested, reach
 from abicheck.loader.process import Event, EventResult, Failure
 from abicheck.loader.scenarios import (
     Difference,
     Group,
-    Meeting,
     MovedLibrary,
-    Run,
-    Simulator,
     Unit,
     difference,
     loads,
@@ -32,12 +28,12 @@ from abicheck.loader.scenarios import (
 )
 from abicheck.loader.units import bare_group, group_of, whole_unit
 from abicheck.model import Orders, Origin, Skipped
-from abicheck.rules.ground import Ground, Native, native_name
+from abicheck.rules.ground import Native, native_name
+from abicheck.rules.meetings import Meetings
 from abicheck.rules.sites import ImportSites
+from abicheck.rules.wording import in_order
 
 __all__ = ["LoadFailure", "Native", "Scene"]
-# Folders below the prefix: lib/python3.12/site-packages/PACKAGE/MODULE.py, and one package deeper.
-SHALLOW = 6
 ET_EXEC = 2  # gABI: a program at a fixed address
 Situation = Literal["alone", "after", "damaged"]
 
@@ -74,55 +70,8 @@ class LoadFailure:
         return f"`import {self.unit.module}`" if self.unit.module else f"opening {posixpath.basename(self.unit.path)}"
 
 
-class Scene(Ground):
+class Scene(Meetings):
     """See the module."""
-
-    # -- groups --------------------------------------------------------------
-
-    @functools.cached_property
-    def subjects(self) -> tuple[Group, ...]:
-        """What each subject loads."""
-        origins = self.counted("deriving imports", self.subject_origins)
-        return tuple(group_of(self.importer, o, self.files_of(o)) for o in origins)
-
-    @functools.cached_property
-    def bystanders(self) -> tuple[Group, ...]:
-        """Everybody else's extension modules (conda packages, installed distributions), without what their imports load
-        first: for finding out whom a subject can meet."""
-        mine = set(self.subject_origins)
-        others = self.counted("reading other packages", [o for o in sorted(self._owned) if o not in mine])
-        groups = (bare_group(self.importer, o, self._candidates(o), self.files_of(o)) for o in others)
-        return tuple(g for g in groups if g.units)
-
-    @functools.cache  # noqa: B019 - a scene lives as long as the process that judges it
-    def full(self, bare: Group) -> Group:
-        """A bystander as a program loads it. Its imports are derived only when it does not load without them."""
-        alone = self.stage.scout.run(bare)
-        loads_bare = all(r.result.outcome in ("loaded", "unknown") for r in alone.results.values())
-        if loads_bare and not self._speaks_of_globals(bare.origin):
-            return bare
-        return self._as_imported(bare.origin)
-
-    @functools.cache  # noqa: B019 - a scene lives as long as the process that judges it
-    def _as_imported(self, origin: Origin) -> Group:
-        """What an owner loads, with what its imports are certain to load. Dear: every import is followed."""
-        mine = next((g for g in self.subjects if g.origin == origin), None)
-        return mine or group_of(self.importer, origin, self.files_of(origin))
-
-    def _speaks_of_globals(self, origin: Origin) -> bool:
-        """Whether import-time code may open libraries for the whole process (ELF-24): a word in the source of the
-        project's packages or of a module beside them. Only then its imports are worth deriving."""
-        for path in self.files_of(origin):
-            if path.endswith(".py") and path.count("/") - self.view.root.count("/") <= SHALLOW:
-                text = self.view.read_text(path) or ""
-                if "RTLD_GLOBAL" in text or "setdlopenflags" in text:
-                    return True
-        return False
-
-    def _candidates(self, origin: Origin) -> tuple[str, ...]:
-        """Files that can be extension modules; the rest of a package need not be looked at."""
-        suffix = self.interpreter.extension_suffixes[-1]
-        return tuple(p for p in self.files_of(origin) if p.endswith(suffix))
 
     # -- what fails ----------------------------------------------------------
 
@@ -181,24 +130,30 @@ class Scene(Ground):
     def _after(self) -> tuple[LoadFailure, ...]:
         """What one order breaks. A unit that fails in an order is told with that order and, if it is so, the other."""
         out = []
-        for meeting in self.meetings:
-            for diff, other in ((meeting.a_first, meeting.b_first), (meeting.b_first, meeting.a_first)):
-                sure = self._broken_by_import(diff) if diff.broken else frozenset()
-                subject = diff.second.origin if diff.second.origin in self.subject_origins else meeting.a.origin
-                also = {b.unit.path for b in other.broken}
-                for broken in diff.broken:
-                    result = diff.run.results[broken.unit.path].result
-                    importance = self.importance(diff.second, broken.unit)
-                    if importance == "demanded" and broken.unit.path not in sure:
-                        importance = "reachable"
-                    first = self._brought_by(diff, broken.failure)
-                    works = () if broken.unit.path in also else ((broken.unit.module, first),)
-                    orders = Orders(((first, broken.unit.module),), works)
-                    out.append(
-                        LoadFailure("after", broken.unit, diff.second.origin, subject, result, importance, diff.first,
-                                    first, orders)
-                    )  # fmt: skip
+        for meeting, diff in self.differences:
+            if not diff.broken:
+                continue
+            sure = self._broken_by_import(diff)
+            subject = diff.second.origin if diff.second.origin in self.subject_origins else meeting.a.origin
+            spoiled = self._spoiled(meeting.opposite(diff))
+            for broken in diff.broken:
+                result = diff.run.results[broken.unit.path].result
+                importance = self.importance(diff.second, broken.unit)
+                if importance == "demanded" and broken.unit.path not in sure:
+                    importance = "reachable"
+                first, module = self._brought_by(diff, broken.failure), broken.unit.module
+                orders = in_order(first, module, opposite_works=first not in spoiled)
+                out.append(
+                    LoadFailure("after", broken.unit, diff.second.origin, subject, result, importance, diff.first,
+                                first, orders)
+                )  # fmt: skip
         return tuple(out)
+
+    def _spoiled(self, diff: Difference) -> frozenset[str]:
+        """Imports of the second group that cannot be relied on in an order: the modules that fail, and the project's
+        own name when it is certain to load one of them."""
+        demanded = any(self.importance(diff.second, b.unit) == "demanded" for b in diff.broken)
+        return frozenset(b.unit.module for b in diff.broken) | ({diff.second.label} if demanded else frozenset())
 
     def _brought_by(self, diff: Difference, failure: Failure) -> str:
         """The import of the first project that mapped the file which decides the failure."""
@@ -208,7 +163,7 @@ class Scene(Ground):
 
     def _broken_by_import(self, diff: Difference) -> frozenset[str]:
         """Units that already fail when only what importing the first project is certain to load came before them."""
-        certain = self._as_imported(diff.first.origin).certain
+        certain = self.as_imported(diff.first.origin).certain
         if certain == diff.first or not certain.prelude:
             return frozenset(b.unit.path for b in diff.broken) if certain == diff.first else frozenset()
         return frozenset(b.unit.path for b in difference(self.stage.simulator, certain, diff.second).broken)
@@ -308,7 +263,7 @@ class Scene(Ground):
 
     def importance(self, group: Group, unit: Unit) -> Literal["demanded", "reachable", "optional", "unreferenced"]:
         """How sure it is that a program that uses the project loads this unit."""
-        if unit.demanded or unit.path in {u.path for u in self._as_imported(group.origin).certain.units}:
+        if unit.demanded or unit.path in {u.path for u in self.as_imported(group.origin).certain.units}:
             return "demanded"
         return self.sites(group.origin).importance(unit.module)
 
@@ -316,67 +271,6 @@ class Scene(Ground):
     def sites(self, origin: Origin) -> ImportSites:
         """Where an owner's Python code imports its extension modules."""
         return ImportSites(self.view, self.importer, self.files_of(origin))
-
-    # -- who meets whom ------------------------------------------------------
-
-    @functools.cached_property
-    def meetings(self) -> tuple[Meeting, ...]:
-        """Pairs of a subject with anybody else (another subject included) that share a capture key, in both orders."""
-        out = []
-        for mine, other, keys in self._candidates_to_meet():
-            simulator = self.stage.simulator
-            meeting = Meeting(mine, other, keys, difference(simulator, mine, other), difference(simulator, other, mine))
-            if not (meeting.a_first.empty and meeting.b_first.empty):
-                out.append(meeting)
-            simulator.forget(mine, other)
-            simulator.forget(other, mine)
-        return tuple(out)
-
-    def _candidates_to_meet(self) -> Iterator[tuple[Group, Group, tuple[str, ...]]]:
-        pairs = len(self.subjects) * len(self.bystanders)
-        for n, mine in enumerate(self.subjects):
-            if not (mine.units or mine.prelude):
-                continue
-            here = self._reach(mine)
-            for other in self.subjects[n + 1 :]:
-                keys = self._keys(here, self._reach(other)) if other.units or other.prelude else ()
-                if keys:
-                    yield mine, other, keys
-            for k, bare in enumerate(self.bystanders):
-                self.tell("meeting", n * len(self.bystanders) + k, pairs)
-                keys = self._keys(here, self._scouted(bare))
-                if keys:
-                    yield mine, self.full(bare), keys
-        self.tell("meeting", pairs, pairs)
-
-    def _keys(self, mine: Reach, other: Reach) -> tuple[str, ...]:
-        return contested(mine, other, self.unique_symbols, self.exported_names)
-
-    @functools.cache  # noqa: B019 - a scene lives as long as the process that judges it
-    def _reach(self, group: Group) -> Reach:
-        simulator = self.stage.simulator
-        return reach(simulator.run(group), simulator.base())
-
-    @functools.cache  # noqa: B019 - a scene lives as long as the process that judges it
-    def _scouted(self, bare: Group) -> Reach:
-        """What a bystander maps, found without binding; with its imports when it does not load without them."""
-        scout = self.stage.scout
-        return reach(scout.run(self.full(bare)), scout.base())
-
-    @property
-    def differences(self) -> Iterator[tuple[Meeting, Difference]]:
-        """Every order of every meeting."""
-        for meeting in self.meetings:
-            yield meeting, meeting.a_first
-            yield meeting, meeting.b_first
-
-    def run_of(self, group: Group) -> Run:
-        """A group alone in the interpreter."""
-        return self.stage.simulator.run(group)
-
-    @property
-    def simulator(self) -> Simulator:
-        return self.stage.simulator
 
     @functools.cached_property
     def skipped(self) -> tuple[Skipped, ...]:

@@ -6,7 +6,7 @@ import posixpath
 import shlex
 from collections.abc import Iterable, Sequence
 
-from abicheck.model import Attempt, FileRef, Origin, Remedy
+from abicheck.model import Attempt, FileRef, Orders, Origin, Remedy
 from abicheck.overlay import View
 
 COUNTED = 5  # more than this many names become a count
@@ -61,6 +61,11 @@ def conda_install(prefix_name: str, *specs: str) -> str:
 
 def use_conda_build(prefix_name: str, conda_name: str) -> Remedy:
     return Remedy("take the conda build, made for this environment's libraries", conda_install(prefix_name, conda_name))
+
+
+def in_order(first: str, then: str, *, opposite_works: bool = True) -> Orders:
+    """The order of two imports in which something happens; the opposite one is told as working where it does."""
+    return Orders(((first, then),), ((then, first),) if opposite_works else ())
 
 
 def older_wheel(project: str, version: str) -> Remedy:
