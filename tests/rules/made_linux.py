@@ -36,11 +36,17 @@ class Workshop:
         self._compiler.shared(out, source, "-nostdlib", *flags, **{"soname": name, **more})  # type: ignore[arg-type]
         return out.read_bytes()
 
-    def extension(self, module: str = "_ext", wants: tuple[str, ...] = (), needs: tuple[str, ...] = ()) -> bytes:
+    def extension(
+        self,
+        module: str = "_ext",
+        wants: tuple[str, ...] = (),
+        needs: tuple[str, ...] = (),
+        flags: tuple[str, ...] = (),
+    ) -> bytes:
         """An extension module that calls functions (left undefined) and needs libraries by name."""
         calls = " ".join(f"int {w}(void);" for w in wants) + " int use(void) { return 0"
         source = calls + "".join(f" + {w}()" for w in wants) + f"; }} int PyInit_{module}(void) {{ return 0; }}"
-        return self.library(source, f"{module}.so", needed=[self._stub(n) for n in needs])
+        return self.library(source, f"{module}.so", flags, needed=[self._stub(n) for n in needs])
 
     def for_glibc(self, version: str, module: str = "_ext") -> bytes:
         """An extension module that needs a version node of glibc's libc.so.6."""

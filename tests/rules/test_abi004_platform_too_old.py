@@ -38,6 +38,19 @@ def test_all_modules_are_one_finding(workshop: Workshop) -> None:
     assert any("2 modules fail in this way" in f.text for f in finding.why)
 
 
+def test_a_conda_library_that_asks_for_more_is_what_to_replace(workshop: Workshop) -> None:
+    """The wheel is fine: another build of it would fail in the same way."""
+    maker = workshop.environment()
+    maker.record("netlib", "3.1", {"lib/libnet.so.1": workshop.for_glibc("2.34", "net")})
+    extension = workshop.extension(needs=("libnet.so.1",), flags=("-Wl,-rpath,$ORIGIN/../../..",))
+    wheel = workshop.wheel({f"_ext{SUFFIX}": extension}, TAG)
+    finding = only(judged(maker, wheel, host="glibc=2.28"), "ABI004")
+    assert finding.what.endswith("libnet.so.1 needs glibc 2.34, and the host has glibc 2.28.")
+    assert finding.conda_package is not None and finding.conda_package.name == "netlib"
+    assert finding.remedies[0].command is not None and finding.remedies[0].command.endswith('"netlib<3.1"')
+    assert not any("grid" in (r.command or "") for r in finding.remedies)
+
+
 @pytest.mark.parametrize("host", ["glibc=2.34", "glibc=2.41", "none"])
 def test_new_enough_or_unknown(workshop: Workshop, host: str) -> None:
     wheel = workshop.wheel({f"_ext{SUFFIX}": workshop.for_glibc("2.34")}, TAG)

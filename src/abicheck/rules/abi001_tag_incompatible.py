@@ -47,9 +47,9 @@ from abicheck.admission import Reason, Refusal, accepted_tags, built_for_musl, p
 from abicheck.knowledge.platform_names import arch_words, system_words
 from abicheck.model import Confidence, Dependence, Fact, FileRef, Finding, Origin, Remedy, Severity
 from abicheck.rules import Rule
-from abicheck.rules.naming import conda_name
+from abicheck.rules.naming import use_conda_build
 from abicheck.rules.scene import Scene
-from abicheck.rules.wording import listed, older_wheel, quoted, sentence, use_conda_build
+from abicheck.rules.wording import listed, older_wheel, quoted, sentence
 from abicheck.staging import wheel_origin
 from abicheck.wheel import Wheel
 
@@ -190,7 +190,7 @@ def _remedies(scene: Scene, refused: Refusal) -> Iterator[Remedy]:
     wheel = refused.wheel
     if "requires-python" not in refused.reasons:
         yield Remedy("download the build for this environment", download_command(scene, refused))
-    yield use_conda_build(scene.prefix.display, conda_name(scene, wheel.name))
+    yield use_conda_build(scene, wheel.name)
     if "platform" not in refused.reasons and "libc" not in refused.reasons:
         yield older_wheel(wheel.display_name, wheel.version)
 
@@ -254,7 +254,7 @@ def _renamed(scene: Scene, wheel: Wheel) -> Iterator[Finding]:
         ),
         remedies=(
             Remedy("take the build that the project made for this Python", f"pip install {quoted(exact)}"),
-            use_conda_build(scene.prefix.display, conda_name(scene, wheel.name)),
+            use_conda_build(scene, wheel.name),
         ),
         key=wheel.name,
         wheel=origin,

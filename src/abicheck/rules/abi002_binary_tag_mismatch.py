@@ -55,10 +55,10 @@ from abicheck.model import Confidence, Dependence, Fact, Finding, Origin, Remedy
 from abicheck.rules import Rule
 from abicheck.rules.claims import alien, alien_file, claimant, needs_musl, process_arch
 from abicheck.rules.loads import grade
-from abicheck.rules.naming import conda_name
+from abicheck.rules.naming import use_conda_build
 from abicheck.rules.promises import by_importance, glibc_promise, mapped, name_of, tags_of
 from abicheck.rules.scene import LoadFailure, Native, Scene
-from abicheck.rules.wording import base, listed, ref, sentence, tried, use_conda_build
+from abicheck.rules.wording import base, listed, ref, sentence, tried
 
 RULE = Rule(
     id="ABI002",
@@ -140,7 +140,7 @@ def _others(alike: list[LoadFailure]) -> Iterator[Fact]:
 
 
 def _remedies(scene: Scene, subject: Origin) -> Iterator[Remedy]:
-    yield use_conda_build(scene.prefix.display, conda_name(scene, subject.name))
+    yield use_conda_build(scene, subject.name)
     yield Remedy(f"tell the project {subject.name}: its tag should say what the binary needs", None)
 
 

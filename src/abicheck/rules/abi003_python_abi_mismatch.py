@@ -47,10 +47,10 @@ from abicheck.model import Confidence, Fact, FileRef, Finding, Origin, Remedy, S
 from abicheck.rules import Rule
 from abicheck.rules.claims import alien, claimant, is_python_symbol, other_python, process_arch
 from abicheck.rules.loads import grade
-from abicheck.rules.naming import conda_name
+from abicheck.rules.naming import use_conda_build
 from abicheck.rules.promises import by_importance, mapped, name_of, tags_of
 from abicheck.rules.scene import LoadFailure, Native, Scene
-from abicheck.rules.wording import base, listed, older_wheel, ref, sentence, use_conda_build
+from abicheck.rules.wording import base, listed, older_wheel, ref, sentence
 
 RULE = Rule(
     id="ABI003",
@@ -200,8 +200,7 @@ def _this(scene: Scene) -> str:
 
 
 def _remedies(scene: Scene, subject: Origin) -> tuple[Remedy, ...]:
-    name = conda_name(scene, subject.name)
-    return use_conda_build(scene.prefix.display, name), older_wheel(subject.name, subject.version)
+    return use_conda_build(scene, subject.name), older_wheel(subject.name, subject.version)
 
 
 # -- loads that fail (PY-8, WIN-20) --------------------------------------------------------

@@ -48,10 +48,10 @@ from abicheck.model import Confidence, Fact, Finding, Origin, Remedy, Severity
 from abicheck.rules import Rule
 from abicheck.rules.claims import claimant, process_arch
 from abicheck.rules.loads import grade
-from abicheck.rules.naming import conda_name
+from abicheck.rules.naming import use_conda_build
 from abicheck.rules.promises import by_importance, mapped, name_of
 from abicheck.rules.scene import LoadFailure, Scene
-from abicheck.rules.wording import base, listed, older_wheel, ref, sentence, use_conda_build
+from abicheck.rules.wording import base, conda_install, listed, older_wheel, ref, sentence
 
 RULE = Rule(
     id="ABI004",
@@ -113,6 +113,7 @@ def _failing(scene: Scene, subject: Origin, alike: list[LoadFailure], needs: tup
     verb = "will fail" if g.severity is Severity.ERROR else "would fail"
     depends = g.depends_on if "host" in g.depends_on else (*g.depends_on, "host")
     provider = ref(scene.view, failure.provider)
+    owner = file.origin if file is not None else subject
     return Finding(
         rule=RULE.id,
         severity=g.severity,
@@ -125,9 +126,10 @@ def _failing(scene: Scene, subject: Origin, alike: list[LoadFailure], needs: tup
             Fact(f"the loader says: {scene.view_text(failure.message)}", loader_rule=failure.rule),
             *_more(alike),
         ),
-        remedies=tuple(_remedies(scene, subject)),
+        remedies=tuple(_remedies(scene, owner)),
         key=failure.version or "cpu",
         wheel=subject,
+        conda_package=owner if owner.kind == "conda" else None,
         subject=file,
         object=provider if provider != file else None,
         depends_on=depends,
@@ -141,9 +143,15 @@ def _more(alike: list[LoadFailure]) -> Iterator[Fact]:
         yield Fact(f"{len(modules)} modules fail in this way: {listed(modules)}")
 
 
-def _remedies(scene: Scene, subject: Origin) -> Iterator[Remedy]:
-    yield use_conda_build(scene.prefix.display, conda_name(scene, subject.name))
-    yield older_wheel(subject.name, subject.version)
+def _remedies(scene: Scene, owner: Origin) -> Iterator[Remedy]:
+    """Other builds of the project whose file asks for too much; a file of the host is nobody's to replace."""
+    if owner.kind == "conda":
+        earlier = conda_install(scene.prefix.display, f"{owner.name}<{owner.version}")
+        yield Remedy(f"take an earlier build of conda's {owner.name}, made for older systems", earlier)
+    elif owner.kind in ("wheel", "pip"):
+        yield use_conda_build(scene, owner.name)
+        yield older_wheel(owner.name, owner.version)
+    yield Remedy("or use a newer host, for example a container")
 
 
 def _newer_macos(scene: Scene, subject: Origin) -> Iterator[Finding]:

@@ -45,9 +45,9 @@ from abicheck.model import Confidence, Fact, Finding, Remedy, Severity
 from abicheck.rules import Rule
 from abicheck.rules.claims import claimant
 from abicheck.rules.loads import findings
-from abicheck.rules.naming import conda_name
+from abicheck.rules.naming import use_conda_build
 from abicheck.rules.scene import LoadFailure, Scene
-from abicheck.rules.wording import base, counted, listed, ref, sentence, tried, use_conda_build
+from abicheck.rules.wording import base, counted, listed, ref, sentence, tried
 
 RULE = Rule(
     id="ABI101",
@@ -109,7 +109,7 @@ def _left_to_an_unknown_host(scene: Scene) -> Iterator[Finding]:
                          loader_rule="ELF-14"),
                 ),
                 remedies=(
-                    use_conda_build(scene.prefix.display, conda_name(scene, group.origin.name)),
+                    use_conda_build(scene, group.origin.name),
                     Remedy("or describe the host of the environment", "abicheck WHEEL --prefix ENV --host auto"),
                 ),
                 key=asked,

@@ -43,9 +43,9 @@ from abicheck.loader.scenarios import Difference, Meeting, MovedLibrary, loads
 from abicheck.model import Confidence, Fact, Finding, Severity
 from abicheck.rules import Rule
 from abicheck.rules.builds import compare, is_cxx
-from abicheck.rules.naming import conda_name
+from abicheck.rules.naming import use_conda_build
 from abicheck.rules.scene import Scene
-from abicheck.rules.wording import base, in_order, listed, ref, sentence, use_conda_build
+from abicheck.rules.wording import base, in_order, listed, ref, sentence
 
 RULE = Rule(
     id="ABI103",
@@ -120,7 +120,7 @@ def _finding(scene: Scene, meeting: Meeting, diff: Difference, capture: Capture,
             Fact(f"is what {listed(users)} would get alone", loser),
             Fact(consequence),
         ),
-        remedies=(use_conda_build(scene.prefix.display, conda_name(scene, meeting.a.origin.name)),),
+        remedies=(use_conda_build(scene, meeting.a.origin.name),),
         key=name,
         wheel=meeting.a.origin,
         conda_package=conda,

@@ -47,9 +47,9 @@ from abicheck.loader.scenarios import Group, MovedLibrary
 from abicheck.model import Confidence, Fact, Finding, Severity
 from abicheck.rules import Rule
 from abicheck.rules.builds import compare
-from abicheck.rules.naming import conda_name
+from abicheck.rules.naming import use_conda_build
 from abicheck.rules.scene import Scene
-from abicheck.rules.wording import base, listed, ref, sentence, tried, use_conda_build
+from abicheck.rules.wording import base, listed, ref, sentence, tried
 
 RULE = Rule(
     id="ABI104",
@@ -131,7 +131,7 @@ def _taken(scene: Scene, name: str, before: str, after: str, who: list[tuple[Gro
                  "documented, so either project may get the other's"), passed),
             *([Fact(f"the same holds for {listed(labels[1:])}")] if labels[1:] else ()),
         ),
-        remedies=(use_conda_build(scene.prefix.display, conda_name(scene, found.origin.name)),),
+        remedies=(use_conda_build(scene, found.origin.name),),
         key=f"{name} taken",
         wheel=found.origin,
         conda_package=next((o for o in (passed.origin, who[0][0].origin) if o.kind == "conda"), None),
@@ -165,7 +165,7 @@ def _finding(scene: Scene, group: Group, edge: Edge, requester: Mapped, provider
                  loader_rule=edge.rule, attempts=tried(scene.view, edge.attempts)),
             Fact("is the wheel's own copy, which is not reached", shipped),
         ),
-        remedies=(use_conda_build(scene.prefix.display, conda_name(scene, group.origin.name)),),
+        remedies=(use_conda_build(scene, group.origin.name),),
         key=edge.name,
         wheel=group.origin,
         conda_package=conda,

@@ -45,9 +45,9 @@ from abicheck.loader.scenarios import Difference, Meeting, MovedBinding, loads
 from abicheck.model import Confidence, Fact, Finding, Remedy, Severity
 from abicheck.rules import Rule
 from abicheck.rules.builds import compare
-from abicheck.rules.naming import conda_name
+from abicheck.rules.naming import use_conda_build
 from abicheck.rules.scene import Scene
-from abicheck.rules.wording import base, in_order, listed, ref, sentence, use_conda_build
+from abicheck.rules.wording import base, in_order, listed, ref, sentence
 
 RULE = Rule(
     id="ABI203",
@@ -125,7 +125,7 @@ def _finding(
             Fact(last, loader_rule="CL-5" if mixed else None),
         ),
         remedies=(
-            use_conda_build(scene.prefix.display, conda_name(scene, meeting.a.origin.name)),
+            use_conda_build(scene, meeting.a.origin.name),
             Remedy(f"or keep {first} and {user_import} in separate processes"),
         ),
         key=f"{base(before)} {moved[0].symbol}",

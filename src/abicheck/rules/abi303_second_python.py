@@ -40,9 +40,9 @@ from collections.abc import Iterator
 from abicheck.loader.scenarios import Group
 from abicheck.model import Confidence, Fact, Finding, Severity
 from abicheck.rules import Rule
-from abicheck.rules.naming import conda_name
+from abicheck.rules.naming import use_conda_build
 from abicheck.rules.scene import Scene
-from abicheck.rules.wording import base, ref, sentence, use_conda_build
+from abicheck.rules.wording import base, ref, sentence
 
 RULE = Rule(
     id="ABI303",
@@ -95,7 +95,7 @@ def _in_group(scene: Scene, group: Group) -> Iterator[Finding]:
                 Fact("is a Python beside the one in the executable, and nothing initialises it", served,
                      loader_rule="MAC-21" if mac else "ELF-35"),
             ),
-            remedies=(use_conda_build(scene.prefix.display, conda_name(scene, group.origin.name)),),
+            remedies=(use_conda_build(scene, group.origin.name),),
             key=base(edge.name),
             wheel=group.origin,
             conda_package=served.origin if served is not None and served.origin.kind == "conda" else None,

@@ -51,10 +51,10 @@ from abicheck.loader.scenarios import Group, Unit
 from abicheck.loader.units import group_of
 from abicheck.model import Confidence, Fact, Finding, Origin, Remedy, Severity
 from abicheck.rules import Rule
-from abicheck.rules.naming import conda_name
+from abicheck.rules.naming import conda_name, use_conda_build
 from abicheck.rules.numpy_demands import Numpy, Refusal, numpy_after, numpy_before, refusal
 from abicheck.rules.scene import Scene
-from abicheck.rules.wording import base, conda_install, listed, older_wheel, ref, sentence, use_conda_build
+from abicheck.rules.wording import base, conda_install, listed, older_wheel, ref, sentence
 from abicheck.transaction import requirements_of
 
 RULE = Rule(
@@ -199,17 +199,18 @@ def _remedies(
         ceiling = "2" if problem.kind == "era" else f"{was.release[0]}.{was.release[1] + 1}"
         asked = f"{culprit.name} " if culprit is not None and culprit.name != "numpy" else ""
         yield Remedy("keep the environment's numpy", f'pip install {asked}"numpy<{ceiling}"')
-        both = conda_install(display, "numpy", group.origin.name)
+        dependant = group.origin.name if group.origin.kind == "conda" else conda_name(scene, group.origin.name)
+        both = conda_install(display, "numpy", dependant)
         yield Remedy("or let conda raise numpy together with what needs it", both)
         return
     if problem.kind == "era":
-        yield use_conda_build(display, conda_name(scene, group.origin.name))
+        yield use_conda_build(scene, group.origin.name)
         yield Remedy("or hold numpy below 2", conda_install(display, "numpy<2"))
     elif problem.oldest:
         yield Remedy("raise the environment's numpy", conda_install(display, f"numpy>={problem.oldest}"))
         if group.origin.kind == "wheel":
             yield older_wheel(group.origin.name, group.origin.version)
     else:
-        yield use_conda_build(display, conda_name(scene, group.origin.name))
+        yield use_conda_build(scene, group.origin.name)
     if culprit is not None and culprit != group.origin and was is None:
         yield Remedy("or give numpy back to conda", conda_install(display, "numpy"))

@@ -50,10 +50,10 @@ from abicheck.knowledge.runtimes import families, member, recognise
 from abicheck.model import Confidence, Fact, Finding, Origin, Remedy, Severity
 from abicheck.rules import Rule
 from abicheck.rules.copies import pairs
-from abicheck.rules.naming import conda_name
+from abicheck.rules.naming import use_conda_build
 from abicheck.rules.scene import Scene
 from abicheck.rules.settings import SHELL, Variable, variables
-from abicheck.rules.wording import base, ref, sentence, use_conda_build
+from abicheck.rules.wording import base, ref, sentence
 
 RULE = Rule(
     id="ABI601",
@@ -282,7 +282,7 @@ def _where(variable: Variable) -> Fact:
 def _remedies(scene: Scene, variable: Variable, wheel: Origin, severity: Severity) -> Iterator[Remedy]:
     if severity is Severity.NOTE:
         return
-    yield use_conda_build(scene.prefix.display, conda_name(scene, wheel.name))
+    yield use_conda_build(scene, wheel.name)
     unset = f"set {variable.name}=" if scene.system == "win" else f"unset {variable.name}"
     if variable.by_import:
         pop = f"os.environ.pop({variable.name!r}, None)"

@@ -45,9 +45,9 @@ from abicheck.loader.scenarios import Group, Run
 from abicheck.model import Confidence, Fact, Finding, Origin, Remedy, Severity
 from abicheck.rules import Rule
 from abicheck.rules.builds import compare
-from abicheck.rules.naming import conda_name
+from abicheck.rules.naming import use_conda_build
 from abicheck.rules.scene import Scene
-from abicheck.rules.wording import base, listed, ref, sentence, use_conda_build
+from abicheck.rules.wording import base, listed, ref, sentence
 
 RULE = Rule(
     id="ABI604",
@@ -131,7 +131,7 @@ def _finding(scene: Scene, group: Group, clash: Clash) -> Finding:
             Fact("defines them too" if not same else "defines them too, in an equal build", theirs),
         ),
         remedies=(
-            use_conda_build(scene.prefix.display, conda_name(scene, group.origin.name)),
+            use_conda_build(scene, group.origin.name),
             Remedy(f"or keep {group.origin.name} and {clash.owner.name} in separate processes"),
         ),
         key=first,

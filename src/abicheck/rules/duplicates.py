@@ -9,10 +9,10 @@ from abicheck.evidence.embedded import banner_version
 from abicheck.knowledge.runtimes import Consequence, Family, System, When, consequence, family, member
 from abicheck.model import Confidence, Dependence, Fact, Finding, Orders, Remedy, Severity
 from abicheck.rules.copies import Copy, Crossing, Pair, crossings
-from abicheck.rules.naming import conda_name
+from abicheck.rules.naming import use_conda_build
 from abicheck.rules.scene import Scene
 from abicheck.rules.settings import Variable, variables
-from abicheck.rules.wording import base, ref, sentence, use_conda_build
+from abicheck.rules.wording import base, ref, sentence
 
 _HOW = {
     "name": "by its name",
@@ -152,7 +152,7 @@ def _why(
 def _remedies(scene: Scene, pair: Pair, kind: Family, severity: Severity) -> Iterator[Remedy]:
     if severity is Severity.NOTE:
         return
-    yield use_conda_build(scene.prefix.display, conda_name(scene, pair.subject.origin.name))
+    yield use_conda_build(scene, pair.subject.origin.name)
     yield Remedy(f"or keep {pair.subject.label} and {pair.other_label} in separate processes")
     for name, why in kind.harmful:
         yield Remedy(f"do not set {name}: {why}")

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from abicheck.loader.process import Failure
-from abicheck.model import Confidence, Dependence, Fact, Finding, Orders, Remedy, Severity
-from abicheck.rules.naming import conda_name
+from abicheck.model import Confidence, Dependence, Fact, Finding, Remedy, Severity
+from abicheck.rules.naming import use_conda_build
 from abicheck.rules.scene import LoadFailure, Scene
-from abicheck.rules.wording import base, import_first, listed, older_wheel, ref, sentence, tried, use_conda_build
+from abicheck.rules.wording import base, import_first, listed, older_wheel, ref, sentence, tried
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,14 +195,8 @@ def _more_modules(alike: list[LoadFailure], modules: str) -> Iterator[Fact]:
 
 
 def _remedies(scene: Scene, f: LoadFailure) -> Iterator[Remedy]:
-    name = scene.prefix.display
     if f.orders is not None and f.orders.works:
-        yield import_first(_imports(f.orders))
+        yield import_first(f.orders.works[0])
     if f.subject.kind in ("wheel", "pip"):
-        twin = conda_name(scene, f.subject.name)
-        yield use_conda_build(name, twin)
+        yield use_conda_build(scene, f.subject.name)
         yield older_wheel(f.subject.name, f.subject.version)
-
-
-def _imports(orders: Orders) -> Sequence[str]:
-    return orders.works[0]

@@ -59,10 +59,6 @@ def conda_install(prefix_name: str, *specs: str) -> str:
     return " ".join(["conda install -n", shlex.quote(prefix_name), *map(quoted, specs)])
 
 
-def use_conda_build(prefix_name: str, conda_name: str) -> Remedy:
-    return Remedy("take the conda build, made for this environment's libraries", conda_install(prefix_name, conda_name))
-
-
 def in_order(first: str, then: str, *, opposite_works: bool = True) -> Orders:
     """The order of two imports in which something happens; the opposite one is told as working where it does."""
     return Orders(((first, then),), ((then, first),) if opposite_works else ())
