@@ -204,8 +204,42 @@ def test_same_package_of_another_project(maker: Maker) -> None:
     path = wheel(maker, "opencv_python", "4.10", {"cv2/__init__.py": b"2", "cv2/cv2.abi3.so": ELF})
     (finding,) = abi503_import_name_overlap.judge(install(maker, path))
     assert told(iter([finding])) == [("warning", "cv2")]
+    assert finding.what == "`import cv2` will find files of both wheel opencv_python 4.10 and conda py-opencv 4.9."
     assert finding.remedies[0].command == "conda remove -n env py-opencv"
-    assert any("1 files have the same name" in f.text for f in finding.why)
+    assert any("1 file has the same name" in f.text and "1 of the other stay" in f.text for f in finding.why)
+
+
+def test_a_package_written_over_entirely_is_one_warning_with_condas_own_command(maker: Maker) -> None:
+    maker.conda_distribution("psycopg2", "2.9.5", {"psycopg2/__init__.py": b"", "psycopg2/_psycopg.so": ELF})
+    files = {"psycopg2/__init__.py": b"", "psycopg2/_psycopg.so": ELF + b"2", "psycopg2/sql.py": b""}
+    found = install(maker, wheel(maker, "psycopg2_binary", "2.9.13", files))
+    (finding,) = abi503_import_name_overlap.judge(found)
+    assert finding.what == (
+        "`import psycopg2` will find wheel psycopg2_binary 2.9.13, written over the files of conda psycopg2 2.9.5."
+    )
+    assert finding.remedies[0].command == 'conda install -n env "psycopg2=2.9.13"'
+    assert any("without asking conda" in f.text for f in finding.why)
+    assert told(abi501_file_clobber.judge(found)) == [("note", "psycopg2")], "one cause, one warning"
+
+
+def test_what_lies_outside_the_shared_package_is_a_cause_of_its_own(maker: Maker) -> None:
+    maker.record("py-opencv", "4.9", {f"{SITE}/cv2/__init__.py": b"", "lib/libopencv.so.4": ELF, "bin/cv": ELF})
+    outside = {"opencv_python-4.10.data/data/lib/libopencv.so.4": ELF + b"2"}
+    path = wheel(maker, "opencv_python", "4.10", {"cv2/__init__.py": b"2", **outside})
+    found = install(maker, path)
+    assert told(abi503_import_name_overlap.judge(found)) == [("warning", "cv2")]
+    assert told(abi501_file_clobber.judge(found)) == [("warning", "py-opencv")]
+
+
+def test_what_pip_removes_first_does_not_overlap(maker: Maker) -> None:
+    both = maker.distribution("tool", "1", {"tool/__init__.py": b""}) | maker.distribution("rest", "1", {"r.py": b""})
+    maker.record("bundle", "1", both)
+    found = install(maker, wheel(maker, "tool", "2", {"tool/__init__.py": b"2"}))
+    assert told(abi502_distribution_replaced.judge(found)) == [("warning", "tool")]
+    assert told(abi503_import_name_overlap.judge(found)) == []
+    assert told(abi503_import_name_overlap.judge(install(maker, wheel(maker, "other", "1", {"r.py": b"2"})))) == [
+        ("warning", "r")
+    ]
 
 
 def test_module_beside_a_package_overlaps(maker: Maker) -> None:

@@ -6,6 +6,7 @@
 update` or `conda remove` of that package changes or deletes what the wheel brought, and everything that used conda's
 file uses the wheel's. A shared library is the serious case: other conda packages load the new file without having been
 built for it. Equal content does no harm now (a note); a command replaced by the same project's own launcher neither.
+Files of an import package that both projects bring are told as that (ABI503); here they are a note.
 
 ## Why: the loader rule
 
@@ -39,11 +40,12 @@ pip `_internal/operations/install/wheel.py`; binary distribution format, section
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from abicheck.model import Confidence, Fact, FileRef, Finding, Remedy, Severity
 from abicheck.prefix import Prefix
 from abicheck.rules import Rule
+from abicheck.rules.overlaps import overlaps
 from abicheck.rules.ownership import Clobber, clobbers, is_twin, needers, twin_of, wheel_origin, wheel_ref
 from abicheck.rules.scene import Scene
 from abicheck.rules.wording import conda_install, listed, sentence
@@ -68,24 +70,36 @@ def check(scene: Scene) -> Iterator[Finding]:
 def judge(transaction: Transaction) -> Iterator[Finding]:
     """One finding for each wheel and conda package whose files meet."""
     for clobber in clobbers(transaction.prefix, transaction.overwritten):
-        yield _finding(transaction.prefix, clobber)
+        yield _finding(transaction.prefix, clobber, _shared_packages(transaction, clobber))
 
 
-def severity_of(prefix: Prefix, clobber: Clobber) -> Severity:
-    """A note for equal content, texts, and commands of the same project; a warning for what programs load or run."""
-    if clobber.of("library", "python", "data"):
+def _shared_packages(transaction: Transaction, clobber: Clobber) -> frozenset[str]:
+    """Paths of the wheel in import packages that the conda package brings too: what ABI503 warns of."""
+    layout = transaction.prefix.layout
+    if layout is None or severity_of(transaction.prefix, clobber) is Severity.NOTE:
+        return frozenset()
+    found = (o for o in overlaps(transaction) if o.one.wheel is clobber.wheel and o.other.record is clobber.record)
+    return frozenset(f"{layout.purelib}/{path}" for o in found for path in o.files)
+
+
+def severity_of(prefix: Prefix, clobber: Clobber, shared: Collection[str] = ()) -> Severity:
+    """A note for equal content, texts, and commands of the same project; a warning for what programs load or run.
+
+    ``shared``: paths that another finding warns of; with them go the commands of the two projects.
+    """
+    if any(item.path not in shared for item in clobber.of("library", "python", "data")):
         return Severity.WARNING
-    if clobber.of("command") and not is_twin(prefix, clobber.wheel, clobber.record):
+    if not shared and clobber.of("command") and not is_twin(prefix, clobber.wheel, clobber.record):
         return Severity.WARNING
     return Severity.NOTE
 
 
-def _finding(prefix: Prefix, clobber: Clobber) -> Finding:
+def _finding(prefix: Prefix, clobber: Clobber, shared: Collection[str]) -> Finding:
     wheel, record = clobber.wheel, clobber.record
     first = (*clobber.different, *clobber.of("same"))[0]
     return Finding(
         rule=RULE.id,
-        severity=severity_of(prefix, clobber),
+        severity=severity_of(prefix, clobber, shared),
         confidence=Confidence.HIGH,
         what=sentence(_what(clobber)),
         why=(*_file_facts(clobber), *_consequences(prefix, clobber)),
