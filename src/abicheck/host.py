@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from abicheck.errors import UsageError
+from abicheck.knowledge.gcc_runtime import cxxabi_beside
 
 HostKind = Literal["auto", "none", "declared", "profile", "file"]
 
@@ -271,18 +272,9 @@ def declared(text: str, target: str) -> Host:
     )
 
 
-# Which CXXABI came with which GLIBCXX (GCC manual, "ABI Policy and Guidelines": libstdc++.so.6.0.N).
-_CXXABI_OF_GLIBCXX = {
-    8: "1.3", 9: "1.3.1", 10: "1.3.2", 13: "1.3.3", 14: "1.3.4", 15: "1.3.5", 17: "1.3.6", 18: "1.3.6", 19: "1.3.7",
-    20: "1.3.8", 21: "1.3.9", 22: "1.3.10", 24: "1.3.11", 26: "1.3.12", 28: "1.3.12", 29: "1.3.13", 30: "1.3.13",
-    31: "1.3.14", 32: "1.3.14", 33: "1.3.15",
-}  # fmt: skip
-
-
 def libstdcxx_nodes(top: str) -> frozenset[str]:
     """Version nodes of a libstdc++ whose newest GLIBCXX node is ``top`` (``3.4.25``)."""
     last = version_key(top)[-1] if len(version_key(top)) > 2 else 0
     nodes = {"GLIBCXX_3.4"} | {f"GLIBCXX_3.4.{n}" for n in range(1, last + 1)} | {"CXXABI_1.3"}
-    limit = max((v for n, v in _CXXABI_OF_GLIBCXX.items() if n <= last), key=version_key, default="1.3")
-    nodes |= {f"CXXABI_1.3.{n}" for n in range(1, (version_key(limit)[2:] or (0,))[0] + 1)}
+    nodes |= {f"CXXABI_1.3.{n}" for n in range(1, (version_key(cxxabi_beside(top))[2:] or (0,))[0] + 1)}
     return frozenset(nodes | {"CXXABI_TM_1", "CXXABI_FLOAT128"})

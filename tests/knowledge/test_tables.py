@@ -3,8 +3,10 @@
 import pytest
 
 from abicheck.knowledge import data_directories, extension_abi, host_profiles, numpy_abi
+from abicheck.knowledge.gcc_runtime import cxxabi_beside
 from abicheck.knowledge.library_names import stem
 from abicheck.knowledge.policies import allowed_from_system, policy
+from abicheck.knowledge.upward_compatible import is_upward_compatible
 
 
 @pytest.mark.parametrize(
@@ -110,3 +112,26 @@ def test_object_sizes() -> None:
     (greenlet,) = (s for s in extension_abi.object_sizes() if s.module == "greenlet")
     assert (greenlet.size("1.1.3"), greenlet.size("3.1.1"), greenlet.first_with(40)) == (0, 40, "2.0")
     assert {e.family for e in extension_abi.exchanges()} == {"libxml2"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["libstdc++.so.6.0.34", "libstdc++-6.dll", "libgomp-1.dll", "libgomp-a34b3233.so.1.0.0", "libz.1.dylib",
+     "libc++abi.1.dylib", "MSVCP140_1.dll", "msvcp140-6a9f3a2f3b1c4d5e6f708192a3b4c5d6.dll", "ucrtbase.dll"],
+)  # fmt: skip
+def test_newer_builds_serve_older_users(name: str) -> None:
+    assert is_upward_compatible(stem(name).name)
+
+
+@pytest.mark.parametrize("name", ["libzstd.so.1", "libgccjit.so.0", "libstdc++fs.so", "libcurl.so.4", "msvcrt.dll"])
+def test_no_such_contract(name: str) -> None:
+    assert not is_upward_compatible(stem(name).name)
+
+
+@pytest.mark.parametrize(
+    ("glibcxx", "cxxabi"),
+    [("3.4", "1.3"), ("3.4.18", "1.3.7"), ("3.4.23", "1.3.11"), ("3.4.25", "1.3.11"), ("3.4.34", "1.3.16")],
+)
+def test_cxxabi_nodes_go_with_the_gcc_release(glibcxx: str, cxxabi: str) -> None:
+    """GCC manual: libstdc++.so.6.0.18 of GCC 4.8 has CXXABI_1.3.7, 6.0.23 of GCC 7.1 has 1.3.11."""
+    assert cxxabi_beside(glibcxx) == cxxabi

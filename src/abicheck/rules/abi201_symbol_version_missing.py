@@ -58,7 +58,6 @@ RULE = Rule(
     summary="The chosen provider lacks a required version node",
     since="0.1",
 )
-_CONDA_RUNTIMES = {"libstdc++.so.6": "libstdcxx", "libgcc_s.so.1": "libgcc"}
 
 
 def check(scene: Scene) -> Iterator[Finding]:
@@ -73,8 +72,7 @@ def _more(scene: Scene, f: LoadFailure) -> tuple[Sequence[Fact], Sequence[Remedy
     if top:
         facts.append(Fact(f"defines {top} at most", provider, version=top))
     gcc = gcc_of_node(failure.version)
-    package = _CONDA_RUNTIMES.get(failure.library)
-    if gcc and package:
+    if gcc is not None:
         facts.append(Fact(f"{failure.version} came with GCC {gcc}"))
         if provider is not None and provider.origin.kind == "conda":
             command = conda_install(scene.prefix.display, f"{provider.origin.name}>={gcc}")

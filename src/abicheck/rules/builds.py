@@ -5,19 +5,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from abicheck.binary.facts import Slice
 from abicheck.binary.macho import MachoSlice
 from abicheck.binary.pe import PeSlice
 from abicheck.binary.recall import digest
 from abicheck.knowledge.library_names import stem
+from abicheck.knowledge.upward_compatible import is_upward_compatible
 from abicheck.rules.scene import Scene
 from abicheck.rules.wording import base
 
-# Run-time libraries whose newer builds serve older users by contract: versioned nodes, never removed (ELF-36, CL-3).
-_UPWARD = re.compile(
-    r"lib(stdc\+\+|gcc_s|gomp|gfortran|quadmath|atomic|z|c\+\+|c\+\+abi|unwind)[.-]"
-    r"|(?i:msvcp|vcruntime|concrt|vccorlib|ucrtbase)[0-9_]*[.-]"
-)
 _MANGLED = re.compile(r"_Z|\?")
 
 
@@ -34,19 +29,19 @@ class Twins:
 
 def compare(scene: Scene, a: str, b: str) -> Twins:
     """Compare two real paths by name, identity and content (build id, then size and tables)."""
-    left, right = _name(scene, a), _name(scene, b)
+    left, right = stem(_name(scene, a)).name, stem(_name(scene, b)).name
     versions = _version(scene, a), _version(scene, b)
     return Twins(
-        stem(left).name == stem(right).name,
+        left == right,
         bool(versions[0]) and versions[0] == versions[1],
         _same_content(scene, a, b),
-        bool(_UPWARD.match(left)),
+        is_upward_compatible(left),
     )
 
 
 def _version(scene: Scene, path: str) -> str:
     """The fullest version a file gives of itself: dylib current version, version resource, or its name's numbers."""
-    part = _slice(scene, path)
+    part = scene.slice(path)
     if isinstance(part, MachoSlice):
         current = part.versions[1]
         if current:
@@ -57,12 +52,8 @@ def _version(scene: Scene, path: str) -> str:
     return version if "." in version else ""
 
 
-def _slice(scene: Scene, path: str) -> Slice | None:
-    return scene.slice(path)
-
-
 def _name(scene: Scene, path: str) -> str:
-    part = _slice(scene, path)
+    part = scene.slice(path)
     return base(part.identity) if part is not None and part.identity else base(path)
 
 
@@ -72,8 +63,7 @@ def _same_content(scene: Scene, a: str, b: str) -> bool:
         return False
     if left.entry.ident == right.entry.ident:
         return True
-    one, two = _slice(scene, a), _slice(scene, b)
-    ids = [getattr(s, "build_id", None) for s in (one, two)]
+    ids = [getattr(scene.slice(path), "build_id", None) for path in (a, b)]
     if ids[0] and ids[1]:
         return bool(ids[0] == ids[1])
     if left.entry.size != right.entry.size or left.entry.source is None or right.entry.source is None:
