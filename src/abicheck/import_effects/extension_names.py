@@ -16,7 +16,7 @@ import struct
 
 from abicheck.binary.recall import recall
 from abicheck.binary.source import ByteSource
-from abicheck.import_effects.string_tables import table_strings
+from abicheck.evidence.string_tables import table_strings
 
 CHUNK = 4 << 20
 PT_LOAD, PF_X = 1, 1
