@@ -219,6 +219,36 @@ def test_copies_that_stay_apart_are_notes(maker: Maker, leaf: str) -> None:
     assert f.severity is Severity.NOTE and not f.orders
 
 
+def test_two_copies_inside_one_wheel_are_its_makers_choice(maker: Maker) -> None:
+    """No environment changes it. Where one process cannot hold both, it is told all the same."""
+
+    def twice(stem: str) -> Path:
+        leaves = (f"{stem}-0a1b2c3d.dylib", f"{stem}-1b2c3d4e.dylib")
+        files = {f"learn/_ext{SUFFIX}": extension("_ext", *(f"@loader_path/.dylibs/{leaf}" for leaf in leaves))}
+        for n, leaf in enumerate(leaves):
+            files[f"learn/.dylibs/{leaf}"] = library(f"/DLC/learn/.dylibs/{leaf}", seed=n + 7)
+        return wheel(maker.root.parent, "learn", files)
+
+    assert judged(runtime, maker, twice("libcrypto.3")) == []
+    assert one(judged(openmp, maker, twice("libomp"))).what == (
+        "Two copies of LLVM/Intel OpenMP will be in one process when learn is used; the process will abort, "
+        "if both are initialised."
+    )
+
+
+def test_the_module_that_maps_the_other_copy_is_named(maker: Maker) -> None:
+    """Not the first module of the standard library."""
+    maker.record("openssl", "3.0", {"lib/libcrypto.3.dylib": library("@rpath/libcrypto.3.dylib")})
+    lib = "lib/python3.12/lib-dynload"
+    files = {
+        f"{lib}/array{SUFFIX}": extension("array"),
+        f"{lib}/_ssl{SUFFIX}": extension("_ssl", "@rpath/libcrypto.3.dylib"),
+    }
+    maker.record("python-modules", "3.12.4", files)
+    f = one(judged(runtime, maker, bundled(maker, "/DLC/learn/.dylibs/libcrypto.3.dylib")))
+    assert "when learn and _ssl are used together" in f.what
+
+
 def test_libraries_without_process_wide_state_are_silence(maker: Maker) -> None:
     maker.record("base-lib", "1.0", {"lib/libpng16.16.dylib": library("@rpath/libpng16.16.dylib")})
     conda_extension(maker, "user", "@rpath/libpng16.16.dylib")

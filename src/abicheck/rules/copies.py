@@ -21,7 +21,7 @@ from abicheck.knowledge.library_names import stem
 from abicheck.knowledge.runtimes import Recognised, families, member, recognise
 from abicheck.loader.capture import is_standard
 from abicheck.loader.process import Event, Mapped
-from abicheck.loader.scenarios import Group, MovedBinding, Run
+from abicheck.loader.scenarios import Group, MovedBinding, Run, loads
 from abicheck.model import Origin
 from abicheck.rules.scene import Native, Scene
 
@@ -35,6 +35,7 @@ class Copy:
     ``path``: real path in the view; for a library outside the view, the name it is asked by. ``names``: what the loader
     would call it. ``by_path``: opened by its path, so that an equal name loaded before does not serve instead (ELF-2,
     WIN-2). ``proof``: the text that shows code linked in statically. ``users``: groups whose process holds it.
+    ``loaded_by``: the import of the first of them that maps it.
     """
 
     path: str
@@ -45,6 +46,7 @@ class Copy:
     by_path: bool = False
     proof: str = ""
     users: tuple[Group, ...] = ()
+    loaded_by: str = ""
 
     @property
     def place(self) -> str:
@@ -66,8 +68,14 @@ class Pair:
     doubtful: bool = False
 
     @property
+    def inner(self) -> bool:
+        """Whether the subject brings both: its makers' choice, the same wherever it is installed."""
+        return self.mine.origin == self.other.origin == self.subject.origin
+
+    @property
     def other_label(self) -> str:
-        return self.other.users[0].label if self.other.users else self.other.origin.name or "the other"
+        users = self.other.users
+        return self.other.loaded_by or (users[0].label if users else self.other.origin.name or "the other")
 
 
 # -- one process ---------------------------------------------------------------
@@ -223,8 +231,16 @@ def standing_copies(scene: Scene) -> tuple[Copy, ...]:
         if what is not None:
             o = mapped[real]
             origin, by_path = scene.view.origin(real), o.how == "opened"
-            out.append(Copy(real, what, origin, "mapped", _names(o), by_path, users=tuple(users)))
+            by = _importing(users[0], loads(scene.stage.scout.run(users[0]), real))
+            out.append(Copy(real, what, origin, "mapped", _names(o), by_path, users=tuple(users), loaded_by=by))
     return (*out, *_installed(scene, {c.path for c in out}))
+
+
+def _importing(group: Group, module: str) -> str:
+    """The project's name when the module is of its first package; else the module, as of the standard library, whose
+    modules have nothing to do with each other."""
+    same = module.partition(".")[0] == group.label.partition(".")[0]
+    return group.label if same or not module else module
 
 
 def _installed(scene: Scene, known: set[str]) -> Iterator[Copy]:

@@ -33,7 +33,7 @@ def finding(scene: Scene, rule: str, pair: Pair) -> Iterator[Finding]:
         meets.add("setting")
     system = cast(System, scene.system)
     row = consequence(kind.name, pair.mine.what.member, pair.other.what.member, system, frozenset(meets))
-    if row is None or (row.severity == "note" and (pair.doubtful or pair.other.liveness == "installed")):
+    if row is None or (row.severity == "note" and (pair.doubtful or pair.other.liveness == "installed" or pair.inner)):
         return
     severity, confidence = _weight(row, pair)
     yield Finding(
@@ -76,7 +76,7 @@ def _what(pair: Pair, row: Consequence) -> str:
         copies = f"Two copies of {_title(pair.mine)}"
     else:
         copies = f"{_title(pair.mine)} and {_title(pair.other)}"
-    both = f"{mine} and {other}" if mine != other else mine
+    users = f"{mine} and {other} are used together" if mine != other else f"{mine} is used"
     end = {
         "abort": "the process will abort",
         "crash": "the process will crash",
@@ -88,7 +88,7 @@ def _what(pair: Pair, row: Consequence) -> str:
     }[row.outcome]
     condition = f", if {row.condition.split(':')[0]}" if row.severity != "note" else ""
     will = "may" if pair.doubtful else "will"
-    return f"{copies} {will} be in one process when {both} are used together; {end}{condition}."
+    return f"{copies} {will} be in one process when {users}; {end}{condition}."
 
 
 def _version(scene: Scene, copy: Copy) -> str:
@@ -111,7 +111,7 @@ def _fact(scene: Scene, copy: Copy, severity: str) -> Fact:
     elif copy.what.mangled:
         known += " under the mangling of a repair tool"
     how = {
-        "mapped": "is loaded" + (f" with {copy.users[0].label}" if copy.users else ""),
+        "mapped": "is loaded" + (f" with {copy.loaded_by or copy.users[0].label}" if copy.users else ""),
         "needed": "is asked for by an absolute path outside the environment",
         "opened": "is opened by name at run time by a library that is installed",
         "shipped": "is needed by other libraries of the wheel",
