@@ -9,11 +9,11 @@ import pytest
 from tests.prefix.making import Maker
 from tests.wheel.making import make_wheel
 
-from abicheck.host import NOTHING
+from abicheck.host import NOTHING, Host
 from abicheck.model import Origin
 from abicheck.overlay import View
 from abicheck.prefix import Prefix, open_prefix
-from abicheck.staging import Placed, targets_by_path, view_after, view_before, wheel_origin
+from abicheck.staging import Placed, view_after, view_before, wheel_origin
 from abicheck.wheel import plan_install, read_wheel
 
 SITE = "lib/python3.12/site-packages"
@@ -78,7 +78,6 @@ def test_data_files_scripts_and_generated_files(tmp_path: Path) -> None:
     assert view.read_text(f"{view.root}/lib/libgrid.so") == "lib"
     assert view.lookup(f"{view.root}/bin/grid").status == "file"
     assert view.lookup(f"{view.root}/{SITE}/grid-1.0.dist-info/INSTALLER").status == "file"
-    assert targets_by_path([wheel])["lib/libgrid.so"] is wheel
 
 
 def test_files_behind_a_linked_directory_are_where_the_link_leads(tmp_path: Path) -> None:
@@ -116,3 +115,39 @@ def test_of_two_wheels_the_later_one_wins(tmp_path: Path, order: tuple[int, int]
     view = after(prefix, *(both[n] for n in order))
     assert view.read_text(f"{view.root}/{SITE}/shared/x.so") == ("one", "two")[order[1]]
     assert owner(view, f"{SITE}/shared/x.so").name == ("one", "two")[order[1]]
+
+
+SYSCONFIG = "lib/python3.12/_sysconfigdata__linux_x86_64-linux-gnu.py"
+HERE = Host("auto", "this machine", "linux-64", use_files=True)
+
+
+def lives_at(root: Path, home: str) -> Prefix:
+    """The sample environment, linked by conda at ``home``."""
+    environment(root)
+    (root / SYSCONFIG).write_text(f"build_time_vars = {{'prefix': {home!r}}}\n")
+    return open_prefix(str(root))
+
+
+def test_a_copy_answers_for_the_place_where_the_environment_lives(tmp_path: Path) -> None:
+    """MAC-2, MAC-6, ELF-7: conda wrote that place into run paths and install names."""
+    prefix = lives_at(tmp_path / "copy", "/Users/me/env")
+    path = f"{SITE}/tool/core.so"
+    view = view_before(prefix, NOTHING)
+    found = view.lookup(f"/Users/me/env/{path}")
+    assert found.status == "file" and found.real == f"{view.root}/{path}"
+    assert found.entry == view.lookup(f"{view.root}/{path}").entry, "one file under two names"
+    assert view.lookup("/Users/me/other/lib").status == "absent"
+    wheel = placed(prefix, tmp_path, {"tool/core.so": b"new"})
+    assert after(prefix, wheel).read_text(f"/Users/me/env/{path}") == "new"
+
+
+def test_an_environment_of_this_machine_is_taken_as_it_lies(tmp_path: Path) -> None:
+    prefix = lives_at(tmp_path / "moved", str(tmp_path / "old"))
+    assert view_before(prefix, HERE).lookup(f"{tmp_path}/old/{SITE}/tool/core.so").status == "absent"
+
+
+@pytest.mark.parametrize("below", ["", "sub/env"])
+def test_a_copy_at_or_below_the_place_itself(tmp_path: Path, below: str) -> None:
+    prefix = lives_at(tmp_path / below if below else tmp_path / "env", str(tmp_path if below else tmp_path / "env"))
+    view = view_before(prefix, NOTHING)
+    assert view.lookup(f"{view.root}/{SITE}/tool/core.so").status == "file"

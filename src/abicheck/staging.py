@@ -7,13 +7,24 @@ from __future__ import annotations
 
 import functools
 import posixpath
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from abicheck.binary.source import ByteSource, BytesSource
 from abicheck.host import Host
 from abicheck.model import Origin
-from abicheck.overlay import DiskTree, Entry, Layer, LayeredTree, Listing, RecordedTree, SplitTree, Tree, View
+from abicheck.overlay import (
+    DiskTree,
+    Entry,
+    Layer,
+    LayeredTree,
+    Listing,
+    MemoryTree,
+    RecordedTree,
+    SplitTree,
+    Tree,
+    View,
+)
 from abicheck.prefix import Files, Prefix
 from abicheck.wheel import Target, Wheel
 
@@ -120,7 +131,17 @@ def _own_tree(prefix: Prefix) -> Tree:
 
 
 def _split(prefix: Prefix, tree: Tree, host: Host) -> Tree:
-    return SplitTree(prefix.root, tree, DiskTree() if host.use_files else None)
+    return SplitTree(prefix.root, tree, DiskTree() if host.use_files else _home(prefix))
+
+
+def _home(prefix: Prefix) -> Tree | None:
+    """Where the environment lives, as a link to where its files lie: what this machine looks at is then a copy of it (a
+    checkout, a container's layer, a snapshot), and conda wrote the real place into run paths and install names (MAC-2,
+    MAC-6). An environment that this machine itself runs is taken as it lies."""
+    home = prefix.interpreter.home if prefix.interpreter is not None else ""
+    if len(home) < 2 or f"{prefix.root}/".lower().startswith(f"{home}/".lower()):
+        return None
+    return MemoryTree({home: Entry("link", target=prefix.root)})
 
 
 def _target_entry(wheel: Wheel, target: Target) -> Entry | None:
@@ -136,8 +157,3 @@ def _target_entry(wheel: Wheel, target: Target) -> Entry | None:
         "file", ("wheel", wheel.filename, member.name), size=member.size, source=opener, member=member.name,
         stamp=wheel.stamp(member),
     )  # fmt: skip
-
-
-def targets_by_path(placed: Iterable[Placed]) -> Mapping[str, Placed]:
-    """Prefix-relative path -> the wheel that writes it last."""
-    return {t.path: item for item in placed for t in item.targets}

@@ -55,6 +55,7 @@ class Interpreter:
     stdlib: str
     present: bool
     evidence: tuple[str, ...] = ()
+    home: str = ""
 
     @property
     def abiflags(self) -> str:
@@ -91,7 +92,8 @@ def find_interpreter(records: Iterable[CondaRecord], files: Files, subdir: str) 
     if minor is None:
         return None
     implementation = _implementation(record, found)
-    flags = _flags(record, found, files)
+    sysconfig = read_sysconfig(read_bytes(files, found.sysconfig) or b"") if found.sysconfig else {}
+    flags = _flags(record, found, sysconfig)
     soabi = found.soabi or _soabi(implementation, minor, flags, subdir)
     executable = _executable(implementation, minor, flags, found, windows)
     node = resolve(files, executable)
@@ -111,6 +113,7 @@ def find_interpreter(records: Iterable[CondaRecord], files: Files, subdir: str) 
         stdlib="Lib" if windows else _stdlib(implementation, minor, nothreads),
         present=node.node is not None and node.node.kind == "file" and node.node.size > 1024,
         evidence=tuple(e for e in (record.source if record else "", found.executable, found.dynload) if e),
+        home=_home(sysconfig),
     )
 
 
@@ -240,12 +243,16 @@ def _implementation(record: CondaRecord | None, found: _Traces) -> str:
     return "cpython"
 
 
-def _flags(record: CondaRecord | None, found: _Traces, files: Files) -> str:
+def _home(sysconfig: Mapping[str, object]) -> str:
+    """Where the interpreter believes to be: conda writes the prefix into sysconfig's data as into everything else."""
+    said = sysconfig.get("prefix")
+    return posixpath.normpath(said) if isinstance(said, str) and said.startswith("/") else ""
+
+
+def _flags(record: CondaRecord | None, found: _Traces, sysconfig: Mapping[str, object]) -> str:
     """``t`` and ``d`` of the ABI. sysconfig's own data first, then file names, then the build string."""
-    if found.sysconfig:
-        data = read_sysconfig(read_bytes(files, found.sysconfig) or b"")
-        if "Py_DEBUG" in data or "Py_GIL_DISABLED" in data:
-            return ("t" if data.get("Py_GIL_DISABLED") else "") + ("d" if data.get("Py_DEBUG") else "")
+    if "Py_DEBUG" in sysconfig or "Py_GIL_DISABLED" in sysconfig:
+        return ("t" if sysconfig.get("Py_GIL_DISABLED") else "") + ("d" if sysconfig.get("Py_DEBUG") else "")
     if found.soabi:
         match = re.match(r"cpython-3\d+(t?d?)m?-", found.soabi)
         if match:
