@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,24 @@ def test_what_is_no_record_is_named(maker: Maker, content: str) -> None:
     prefix = open_prefix(str(maker.root))
     assert [s.path for s in prefix.problems] == ["conda-meta/broken-1-0.json"]
     assert all(r.name != "broken" for r in prefix.records)
+
+
+def test_a_directory_that_cannot_be_listed_is_named(maker: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It looks empty, and what lies in it is not judged: that must not pass as fine."""
+    closed = maker.root / maker.write("lib/closed/libx.so.1").rpartition("/")[0]
+    scandir = os.scandir
+
+    def refuse(path: str) -> object:
+        if os.fspath(path) == str(closed):
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    prefix = open_prefix(str(maker.root))
+    assert prefix.problems == ()
+    assert prefix.files.listing("lib/closed") == {}
+    assert [(s.path, s.matters) for s in prefix.problems] == [("lib/closed", True)]
+    assert "Permission denied" in prefix.problems[0].reason
 
 
 def test_noarch_paths_are_placed(maker: Maker) -> None:

@@ -8,12 +8,13 @@ from __future__ import annotations
 import os
 import posixpath
 import stat
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from abicheck.binary.source import ByteSource, DiskSource
 from abicheck.cache import disk_stamp
+from abicheck.model import Skipped
 
 NodeKind = Literal["file", "dir", "link", "other"]
 LIMIT = 64 << 20  # no metadata or source file is larger
@@ -41,12 +42,16 @@ class NotKept(OSError):
 class Files(Protocol):
     """What the prefix reader asks of a medium.
 
-    ``listing``: entries of one directory, links not followed, names as they are. ``fold``: names compare without case
-    there (set by whoever learns the platform).
+    ``listing``: entries of one directory, links not followed, names as they are; None when it is none. ``fold``: names
+    compare without case there (set by whoever learns the platform). ``unlisted``: directories that were asked for and
+    could not be listed, so far; they look empty.
     """
 
     root: str
     fold: bool
+
+    @property
+    def unlisted(self) -> Sequence[Skipped]: ...
 
     def listing(self, path: str) -> Mapping[str, Node] | None: ...
 
@@ -57,21 +62,22 @@ class DiskFiles:
     def __init__(self, root: str) -> None:
         self.root = root
         self.fold = False
+        self.unlisted: list[Skipped] = []
         self._seen: dict[str, Mapping[str, Node] | None] = {}
 
     def listing(self, path: str) -> Mapping[str, Node] | None:
         if path not in self._seen:
-            self._seen[path] = self._read(posixpath.join(self.root, path))
+            self._seen[path] = self._read(path)
         return self._seen[path]
 
-    @staticmethod
-    def _read(path: str) -> Mapping[str, Node] | None:
+    def _read(self, path: str) -> Mapping[str, Node] | None:
         try:
-            with os.scandir(path) as entries:
+            with os.scandir(posixpath.join(self.root, path)) as entries:
                 return {e.name: _node(e) for e in entries}
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except OSError:
+        except OSError as e:
+            self.unlisted.append(Skipped(path, f"is a directory that cannot be listed ({e.strerror})"))
             return {}
 
 
@@ -97,6 +103,7 @@ class MappedFiles:
     def __init__(self, root: str, nodes: Iterable[tuple[str, Node]]) -> None:
         self.root = root
         self.fold = False
+        self.unlisted: Sequence[Skipped] = ()
         self._dirs: dict[str, dict[str, Node]] = {"": {}}
         for path, node in nodes:
             folder, name = posixpath.split(path)

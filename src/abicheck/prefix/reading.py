@@ -28,7 +28,7 @@ class Prefix:
     """One environment. Everything is lazy and read once; all paths are prefix-relative with ``/``.
 
     ``root``: absolute, ``/``-separated (a made-up one for a snapshot or a folder of packages). ``kind``: directory,
-    packages, snapshot. ``subdir``: conda's platform, ``""`` when nothing tells. ``problems``: records not understood.
+    packages, snapshot. ``subdir``: conda's platform, ``""`` when nothing tells.
     """
 
     def __init__(
@@ -45,11 +45,16 @@ class Prefix:
         self.display = display
         self.files = files
         self.records: tuple[CondaRecord, ...] = tuple(sorted(records, key=lambda r: (r.name, r.version, r.build)))
-        self.problems: tuple[Skipped, ...] = tuple(problems)
+        self._misread = tuple(problems)
         files.fold = self.fold_case
         self._folders: dict[str, str] = {}
 
     # -- what it is ----------------------------------------------------------
+
+    @property
+    def problems(self) -> tuple[Skipped, ...]:
+        """Records that are none, and directories that could not be listed when somebody asked (they look empty)."""
+        return (*self._misread, *self.files.unlisted)
 
     @functools.cached_property
     def subdir(self) -> str:

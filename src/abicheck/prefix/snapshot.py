@@ -151,6 +151,7 @@ class SnapshotFiles:
     def __init__(self, reader: FrameReader, index: Index) -> None:
         self.root = index.root
         self.fold = False
+        self.unlisted: tuple[Skipped, ...] = ()  # what its writer could not list is among the prefix's problems
         self._reader, self._index = reader, index
         self._seen: dict[str, Mapping[str, Node] | None] = {}
         self._frames: dict[int, bytes] = {}
