@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from fixtures.macho import LIBSYSTEM, Bind, Export, Image, image
 from tests.evidence.test_proj_database import database
 from tests.prefix.making import Maker
 from tests.rules.made_osx import SUFFIX, conda_extension, environment, extension, judged, library, wheel
@@ -19,10 +20,11 @@ fi
 """
 
 
-def layout(minor: int | None) -> bytes:
+def layout(minor: int | None, proj: str = "9.4.1") -> bytes:
     if minor is None:
         return database({"EPSG.VERSION": "v9.8"})
-    return database({"DATABASE.LAYOUT.VERSION.MAJOR": "1", "DATABASE.LAYOUT.VERSION.MINOR": str(minor)})
+    numbers = {"DATABASE.LAYOUT.VERSION.MAJOR": "1", "DATABASE.LAYOUT.VERSION.MINOR": str(minor)}
+    return database({**numbers, "PROJ.VERSION": proj})
 
 
 @pytest.fixture
@@ -63,6 +65,52 @@ def test_an_older_database_is_refused(maker: Maker) -> None:
     assert any("layout 1.4" in t for t in texts) and any("layout 1.2" in t for t in texts)
     assert any(t.startswith("line 3 sets PROJ_DATA=") for t in texts)
     assert any(r.command == "unset PROJ_DATA" for r in f.remedies)
+
+
+def names_its_place(proj: str) -> dict[str, bytes]:
+    module = Image(
+        filetype="bundle",
+        dylibs=[("@loader_path/.dylibs/libproj.25.dylib", "required"), (LIBSYSTEM, "required")],
+        binds=[Bind("_proj_context_set_search_paths", 1)],
+        exports=[Export("_PyInit__ext")],
+    )
+    return {
+        f"geo/_ext{SUFFIX}": image(module),
+        "geo/.dylibs/libproj.25.dylib": library("/DLC/geo/libproj.25.dylib", "proj_context_set_search_paths", seed=7),
+        "geo/proj_dir/share/proj/proj.db": layout(4, proj),
+    }
+
+
+@pytest.mark.parametrize(
+    ("proj", "severity"), [("9.4.1", Severity.NOTE), ("9.3.1", Severity.ERROR), ("6.1.0", Severity.ERROR)]
+)
+def test_a_project_that_names_its_own_place(maker: Maker, proj: str, severity: Severity) -> None:
+    """OSGeo/PROJ#1498: such a place counts instead of the variable, but for the releases of #3983."""
+    conda_proj(maker, {"share/proj/proj.db": layout(2)})
+    f = one(judged(rule, maker, wheel(maker.root.parent, "geo", names_its_place(proj))))
+    assert f.severity is severity
+    assert any("proj_context_set_search_paths" in w.text for w in f.why) == (severity is Severity.NOTE)
+
+
+def test_a_database_that_only_the_records_know(maker: Maker) -> None:
+    """A partial copy of an environment: nothing is said of a file that is not here."""
+    conda_proj(maker, {"share/proj/proj.db": layout(2), "share/proj/proj.ini": b""})
+    (maker.root / "share/proj/proj.db").unlink()
+    f = one(judged(rule, maker, proj_wheel(maker, layout(4))))
+    assert f.severity is Severity.NOTE and any("is not here" in w.text for w in f.why)
+
+
+def test_the_script_for_most_shells_is_cited_and_the_sentence_is_whole(maker: Maker) -> None:
+    conda_proj(
+        maker,
+        {
+            "share/proj/proj.db": layout(2),
+            "etc/conda/activate.d/proj4-activate.csh": b"setenv PROJ_DATA $CONDA_PREFIX/share/proj\n",
+        },
+    )
+    f = one(judged(rule, maker, proj_wheel(maker, layout(4))))
+    assert f.object is not None and f.object.path.endswith(".sh")
+    assert f.what.endswith("not there.") and any(w.text.startswith("the library says: ") for w in f.why)
 
 
 @pytest.mark.parametrize(("theirs", "own"), [(2, 2), (4, 2)])

@@ -28,6 +28,10 @@ class DataDirectory:
     same: str
     unknown: str
     outcome: str
+    says: str
+    own_place: frozenset[str]
+    own_place_since: str
+    own_place_but: frozenset[str]
     marker: str
     source: str
     date: str
@@ -35,6 +39,16 @@ class DataDirectory:
     def read_by(self, name: Stem) -> bool:
         """Whether a library of that name reads the variable."""
         return any(self.stems.fullmatch(s) for s in spellings(name))
+
+    def heeds_its_user(self, version: str) -> bool:
+        """Whether a version of the library takes the place that its user names before the variable's."""
+        return (
+            bool(version) and version not in self.own_place_but and _numbers(version) >= _numbers(self.own_place_since)
+        )
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(n) for n in re.findall(r"\d+", version))
 
 
 @cache
@@ -54,6 +68,10 @@ def directories() -> tuple[DataDirectory, ...]:
             same=r["same"],
             unknown=r["unknown"],
             outcome=r["outcome"],
+            says=r.get("says", ""),
+            own_place=frozenset(r.get("own_place", ())),
+            own_place_since=r.get("own_place_since", "0"),
+            own_place_but=frozenset(r.get("own_place_but", ())),
             marker=r.get("marker", ""),
             source=r["source"],
             date=r.get("date", raw["date"]),

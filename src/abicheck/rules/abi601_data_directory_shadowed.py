@@ -26,7 +26,8 @@ pyproj.libs/libproj-1552b914.so.25       in the wheel, made for its own proj.db 
 
 ## When this is wrong
 
-- The project sets its own data place after import and does not ask the environment (recent pyproj does).
+- The project names its own data place to the library and does not ask the environment. Where its modules call the
+  function for that, and the library's version lets it win, this is a note.
 - The program is started without activating the environment.
 
 ## References
@@ -169,6 +170,11 @@ def _compare_proj(
     )
     if variable.path and scene.view.lookup(variable.path).status in ("dir", "absent"):
         database = posixpath.join(variable.path, row.marker)
+        if scene.view.lookup(database).status == "absent" and scene.prefix.owners(scene.view.relative(database)):
+            facts.append(
+                Fact("is listed in conda's records but is not here: its layout is unknown", ref(scene.view, database))
+            )
+            return "unknown", facts
         if scene.view.lookup(database).status == "absent":
             there = scene.view.lookup(variable.path).status == "dir"
             text = f"has no {row.marker}: its PROJ is older than 6" if there else "does not exist"
@@ -234,12 +240,33 @@ def _version(scene: Scene, path: str) -> str:
         return ""
 
 
+def _names_its_place(scene: Scene, row: DataDirectory, reader: Reader) -> Fact | None:
+    """What shows that the library is told its place by the project that ships it, which then counts before the
+    variable: a module that calls the function for that. The version is that of the database it ships."""
+    own_path = _shipped(scene, row, reader.origin)
+    own = _layout(scene, own_path) if own_path and row.own_place else None
+    if own is None or not row.heeds_its_user(own.proj):
+        return None
+    for native in scene.natives.get(reader.origin, ()):
+        if native.module is None or native.binary is None:
+            continue
+        names = {(i.name or "").removeprefix("_") for i in native.binary.slices[0].imports()}
+        if called := sorted(names & row.own_place):
+            return Fact(f"calls {called[0]}: the place it names counts, not the variable", native.ref)
+    return None
+
+
 # -- telling -------------------------------------------------------------------
 
 
 def _finding(scene: Scene, row: DataDirectory, variable: Variable, reader: Reader, wheel: Origin) -> Iterator[Finding]:
     comparison, facts = _compare(scene, row, variable, reader)
     severity = Severity[{"differ": row.differ, "same": row.same, "unknown": row.unknown}[comparison].upper()]
+    if severity is not Severity.NOTE and (own := _names_its_place(scene, row, reader)) is not None:
+        severity = Severity.NOTE
+        facts = [*facts, own]
+    elif comparison == "differ" and row.says:
+        facts = [*facts, Fact(f"the library says: {row.says}")]
     place = scene.view.relative(variable.path) if variable.path else variable.value
     when = f"`import {variable.by_import}`" if variable.by_import else "activating the environment"
     when = "the calling shell" if variable.setter == SHELL else when

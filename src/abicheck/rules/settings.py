@@ -52,7 +52,8 @@ def variables(scene: Scene) -> tuple[Variable, ...]:
 
 def _activation(scene: Scene) -> Iterator[Variable]:
     windows = scene.system == "win"
-    for script in scene.prefix.activation:
+    # The same line stands in the scripts for each shell: the one most people run is cited.
+    for script in sorted(scene.prefix.activation, key=lambda s: shell_of(s.path) != "posix"):
         shell = shell_of(script.path)
         if shell is None or (shell == "cmd") != windows:
             continue  # one shell speaks for the others: packages ship the same lines for each
