@@ -19,7 +19,8 @@ from abicheck.cache import FILE, TAG, KeptSource, Store, count, disk_stamp
 from abicheck.import_effects import ImportContext, Memory, derive, summary
 from abicheck.import_effects import core as import_core
 from abicheck.import_effects.extension_names import names_in
-from abicheck.overlay import DiskTree, View
+from abicheck.overlay import View
+from abicheck.trees import DiskTree
 
 STAMP = ("/a/file", 1, 2, 3)
 

@@ -9,21 +9,8 @@ import pytest
 
 from abicheck.errors import BinaryError
 from abicheck.model import Origin
-from abicheck.overlay import (
-    HOST,
-    MAX_LINKS,
-    UNOWNED,
-    DiskTree,
-    Entry,
-    Layer,
-    LayeredTree,
-    MemoryTree,
-    RecordedTree,
-    SplitTree,
-    Tree,
-    View,
-    bytes_entry,
-)
+from abicheck.overlay import HOST, MAX_LINKS, UNOWNED, View
+from abicheck.trees import DiskTree, Entry, Layer, LayeredTree, MemoryTree, RecordedTree, SplitTree, Tree, bytes_entry
 
 ROOT = "/p"
 

@@ -10,10 +10,12 @@ import posixpath
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from abicheck.binary.source import ByteSource, BytesSource
+from abicheck.binary.source import ByteSource
 from abicheck.host import Host
 from abicheck.model import Origin
-from abicheck.overlay import (
+from abicheck.overlay import View
+from abicheck.prefix import Files, Prefix
+from abicheck.trees import (
     DiskTree,
     Entry,
     Layer,
@@ -23,9 +25,8 @@ from abicheck.overlay import (
     RecordedTree,
     SplitTree,
     Tree,
-    View,
+    bytes_entry,
 )
-from abicheck.prefix import Files, Prefix
 from abicheck.wheel import Target, Wheel
 
 
@@ -44,19 +45,9 @@ class FilesTree:
     def __init__(self, files: Files) -> None:
         self._files = files
         self._root = files.root
-        self._seen: dict[str, Listing | None] = {}
 
     def listing(self, path: str) -> Listing | None:
-        if path not in self._seen:
-            nodes = self._files.listing(path[len(self._root) + 1 :] if path != self._root else "")
-            self._seen[path] = None if nodes is None else {n: _entry(node) for n, node in nodes.items()}
-        return self._seen[path]
-
-
-def _entry(node: object) -> Entry:
-    facts = getattr(node, "facts", None)
-    stamp = getattr(node, "stamp", None)
-    return Entry(node.kind, node.ident, node.target, node.size, node.source, facts, stamp=stamp)  # type: ignore[attr-defined]
+        return self._files.listing(path[len(self._root) + 1 :] if path != self._root else "")
 
 
 def wheel_origin(wheel: Wheel) -> Origin:
@@ -147,8 +138,7 @@ def _home(prefix: Prefix) -> Tree | None:
 def _target_entry(wheel: Wheel, target: Target) -> Entry | None:
     """The entry of a file that pip will write. Generated files (wrappers, RECORD) have content we need not know."""
     if target.member is None:
-        empty = functools.partial(BytesSource, target.path, b"")
-        return Entry("file", ident=("generated", wheel.filename, target.path), source=empty)
+        return bytes_entry(target.path, b"", ("generated", wheel.filename, target.path))
     member = wheel.member(target.member)
     if member is None:
         return None

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from abicheck.import_effects import Effect, ImportContext, Memory, new_session
-from abicheck.overlay import DiskTree, View
+from abicheck.overlay import View
 from abicheck.prefix import open_prefix
+from abicheck.trees import DiskTree
 
 # Runs in the prefix's python. It must import nothing itself: what it imports would not be seen.
 PROBE = """

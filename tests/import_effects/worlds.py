@@ -6,7 +6,8 @@ import textwrap
 from collections.abc import Mapping
 
 from abicheck.import_effects import Effect, ImportContext, derive
-from abicheck.overlay import MemoryTree, View, bytes_entry
+from abicheck.overlay import View
+from abicheck.trees import MemoryTree, bytes_entry
 
 PREFIX = "/p"
 SITE = "/p/lib/python3.12/site-packages"

@@ -17,7 +17,8 @@ from abicheck.host import Host
 from abicheck.loader import glibc
 from abicheck.loader.glibc import GlibcProcess
 from abicheck.loader.process import Event, EventResult
-from abicheck.overlay import DiskTree, SplitTree, View
+from abicheck.overlay import View
+from abicheck.trees import DiskTree, SplitTree
 
 PYTHON = "bin/python3.12"
 MODERN = Host("declared", "a modern host", "linux-64", complete=True, libc="glibc", glibc=(2, 36))

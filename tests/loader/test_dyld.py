@@ -12,7 +12,8 @@ from fixtures.macho import LIBSYSTEM, Bind, Export, Image, Symbol, fat, image
 from abicheck.errors import UsageError
 from abicheck.loader import dyld, loader_for
 from abicheck.loader.process import Event, EventResult, Mapped
-from abicheck.overlay import Entry, MemoryTree, RecordedTree, View, bytes_entry
+from abicheck.overlay import View
+from abicheck.trees import Entry, MemoryTree, RecordedTree, bytes_entry
 
 ROOT = "/opt/env"
 EXE = f"{ROOT}/bin/python3.12"

@@ -14,7 +14,8 @@ from abicheck.binary import macho
 from abicheck.binary.source import BytesSource
 from abicheck.loader import dyld
 from abicheck.loader.process import Event
-from abicheck.overlay import MemoryTree, View, bytes_entry
+from abicheck.overlay import View
+from abicheck.trees import MemoryTree, bytes_entry
 
 ARCHIVE = Path(files.__file__).parent / "linked.zip"
 SUBDIRS = {"arm64": "osx-arm64", "x86_64": "osx-64"}

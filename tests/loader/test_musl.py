@@ -12,7 +12,8 @@ from tests.requirements import need
 from abicheck.host import Host
 from abicheck.loader import glibc, loader_for, musl
 from abicheck.loader.process import Event, EventResult, Trace
-from abicheck.overlay import MemoryTree, View, bytes_entry
+from abicheck.overlay import View
+from abicheck.trees import MemoryTree, bytes_entry
 
 ROOT = "/env"
 SITE = f"{ROOT}/site"

@@ -18,7 +18,8 @@ from tests.requirements import need, not_run
 from abicheck.host import Host
 from abicheck.loader import musl
 from abicheck.loader.process import Event
-from abicheck.overlay import DiskTree, Layer, LayeredTree, View, bytes_entry
+from abicheck.overlay import View
+from abicheck.trees import DiskTree, Layer, LayeredTree, bytes_entry
 
 pytestmark = [pytest.mark.oracle, pytest.mark.network, pytest.mark.slow]
 

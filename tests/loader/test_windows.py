@@ -15,7 +15,8 @@ from abicheck.loader import loader_for
 from abicheck.loader.process import Edge, Event, EventResult
 from abicheck.loader.windows import WindowsProcess, start
 from abicheck.model import Attempt
-from abicheck.overlay import Entry, MemoryTree, RecordedTree, View, bytes_entry
+from abicheck.overlay import View
+from abicheck.trees import Entry, MemoryTree, RecordedTree, bytes_entry
 
 ROOT = "/prefix"
 SITE = f"{ROOT}/Lib/site-packages"

@@ -19,7 +19,8 @@ from tests.oracle.real_loader import Open, RealObject, RealRun
 from abicheck.host import this_machine
 from abicheck.loader import glibc
 from abicheck.loader.process import Event, Trace
-from abicheck.overlay import DiskTree, SplitTree, View
+from abicheck.overlay import View
+from abicheck.trees import DiskTree, SplitTree
 
 ARTEFACTS = tomllib.loads((Path(__file__).parent / "artefacts.toml").read_text())
 

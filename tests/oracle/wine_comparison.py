@@ -15,7 +15,8 @@ from abicheck.loader.process import Event
 from abicheck.loader.windows import WindowsProcess, start
 from abicheck.loader.windows_binding import BindingMemory
 from abicheck.loader.windows_modules import PROGRAM, Module
-from abicheck.overlay import DiskTree, SplitTree, View
+from abicheck.overlay import View
+from abicheck.trees import DiskTree, SplitTree
 
 SYSTEM, NOT_ASKED = "(Windows)", "not asked"
 DOCUMENTED = Path(__file__).with_name("wine_differences.toml")

@@ -11,7 +11,8 @@ import pytest
 from abicheck import cache
 from abicheck.cache import Store
 from abicheck.import_effects import Effect, ImportContext, Memory, new_session
-from abicheck.overlay import DiskTree, View
+from abicheck.overlay import View
+from abicheck.trees import DiskTree
 
 from .test_elf_speed import best
 

@@ -19,9 +19,10 @@ from abicheck.admission import accepted_tags, built_for_musl, platform_tag, pyth
 from abicheck.engine import check
 from abicheck.host import Host, this_machine, this_platform
 from abicheck.model import Confidence, Finding, Severity
-from abicheck.overlay import MemoryTree, View, bytes_entry
+from abicheck.overlay import View
 from abicheck.prefix import open_prefix
 from abicheck.report import CheckOptions, Judgement
+from abicheck.trees import MemoryTree, bytes_entry
 
 ALONE = frozenset({"ABI001"})
 

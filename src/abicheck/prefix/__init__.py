@@ -3,7 +3,7 @@
 from abicheck.prefix.activation import ActivationScript
 from abicheck.prefix.damage import Damaged, both_claim, find_damage, is_partial_copy
 from abicheck.prefix.distributions import Distribution, import_names
-from abicheck.prefix.files import Files, Node, Resolved, State, list_folder
+from abicheck.prefix.files import Files, Resolved, State, list_folder
 from abicheck.prefix.interpreter import Interpreter, Layout
 from abicheck.prefix.naming import find_named_prefix
 from abicheck.prefix.opening import is_environment, open_prefix
@@ -21,7 +21,6 @@ __all__ = [
     "Files",
     "Interpreter",
     "Layout",
-    "Node",
     "PathInfo",
     "Prefix",
     "Resolved",

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Literal
 
 from abicheck.binary.recall import digest
 from abicheck.prefix.distributions import Distribution
-from abicheck.prefix.files import Node, resolve
+from abicheck.prefix.files import resolve
 from abicheck.prefix.records import CondaRecord, PathInfo
+from abicheck.trees import Entry
 
 if TYPE_CHECKING:
     from abicheck.prefix.reading import Prefix
@@ -119,7 +120,7 @@ def _missing(
     return Damaged(path, "absent", owners, None, -1, size)
 
 
-def content_hash(node: Node) -> tuple[str | None, int]:
+def content_hash(node: Entry) -> tuple[str | None, int]:
     """sha256 (hex) and size of a file; of a Git LFS pointer, of what it stands for (size -1). None: unreadable."""
     assert node.source is not None
     try:

@@ -5,34 +5,18 @@ Paths are prefix-relative and ``/``-separated, ``""`` is the prefix itself. Noth
 
 from __future__ import annotations
 
-import os
 import posixpath
-import stat
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from abicheck.binary.source import ByteSource, DiskSource
-from abicheck.cache import disk_stamp
 from abicheck.model import Skipped
+from abicheck.trees import Entry, Listing, MemoryTree, list_directory
 
-NodeKind = Literal["file", "dir", "link", "other"]
 LIMIT = 64 << 20  # no metadata or source file is larger
 MAX_LINKS = 40
 State = Literal["present", "absent", "empty", "pointer", "dangling", "directory", "unreadable"]
 _POINTER = b"version https://git-lfs.github.com/spec/"
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """One directory entry (the fields are those of ``overlay.Entry``). ``size`` in bytes; ``target`` of a link."""
-
-    kind: NodeKind
-    ident: Hashable = None
-    target: str = ""
-    size: int = 0
-    source: Callable[[], ByteSource] | None = None
-    stamp: Hashable = None
 
 
 class NotKept(OSError):
@@ -53,7 +37,7 @@ class Files(Protocol):
     @property
     def unlisted(self) -> Sequence[Skipped]: ...
 
-    def listing(self, path: str) -> Mapping[str, Node] | None: ...
+    def listing(self, path: str) -> Listing | None: ...
 
 
 class DiskFiles:
@@ -63,61 +47,32 @@ class DiskFiles:
         self.root = root
         self.fold = False
         self.unlisted: list[Skipped] = []
-        self._seen: dict[str, Mapping[str, Node] | None] = {}
+        self._seen: dict[str, Listing | None] = {}
 
-    def listing(self, path: str) -> Mapping[str, Node] | None:
+    def listing(self, path: str) -> Listing | None:
         if path not in self._seen:
             self._seen[path] = self._read(path)
         return self._seen[path]
 
-    def _read(self, path: str) -> Mapping[str, Node] | None:
+    def _read(self, path: str) -> Listing | None:
         try:
-            with os.scandir(posixpath.join(self.root, path)) as entries:
-                return {e.name: _node(e) for e in entries}
-        except (FileNotFoundError, NotADirectoryError):
-            return None
+            return list_directory(posixpath.join(self.root, path))
         except OSError as e:
             self.unlisted.append(Skipped(path, f"is a directory that cannot be listed ({e.strerror})"))
             return {}
 
 
-def _node(entry: os.DirEntry[str]) -> Node:
-    path = entry.path
-    try:
-        if entry.is_symlink():
-            return Node("link", target=os.readlink(path))
-        if entry.is_dir(follow_symlinks=False):
-            return Node("dir", path)
-        at = os.lstat(path)
-    except OSError:
-        return Node("other")
-    if not stat.S_ISREG(at.st_mode):
-        return Node("other")
-    stamp = disk_stamp(path, at)
-    return Node("file", (at.st_dev, at.st_ino), size=at.st_size, source=lambda: DiskSource(path), stamp=stamp)
-
-
 class MappedFiles:
     """Files given one by one (unpacked packages, snapshots): prefix-relative path to node; directories follow."""
 
-    def __init__(self, root: str, nodes: Iterable[tuple[str, Node]]) -> None:
+    def __init__(self, root: str, entries: Mapping[str, Entry]) -> None:
         self.root = root
         self.fold = False
         self.unlisted: Sequence[Skipped] = ()
-        self._dirs: dict[str, dict[str, Node]] = {"": {}}
-        for path, node in nodes:
-            folder, name = posixpath.split(path)
-            self._directory(folder)[name] = node
+        self._tree = MemoryTree(entries, "")
 
-    def _directory(self, path: str) -> dict[str, Node]:
-        if path not in self._dirs:
-            folder, name = posixpath.split(path)
-            self._directory(folder)[name] = Node("dir", path)
-            self._dirs[path] = {}
-        return self._dirs[path]
-
-    def listing(self, path: str) -> Mapping[str, Node] | None:
-        return self._dirs.get(path)
+    def listing(self, path: str) -> Listing | None:
+        return self._tree.listing(path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +80,7 @@ class Resolved:
     """Where a path leads: the place after all links, and what is there (None: nothing, or outside the prefix)."""
 
     path: str
-    node: Node | None
+    node: Entry | None
     linked: bool
 
 
@@ -133,7 +88,7 @@ def resolve(files: Files, path: str) -> Resolved:
     """Follow links inside the prefix, component by component. A link that leaves the prefix leads to nothing."""
     todo = [p for p in reversed(path.split("/")) if p not in ("", ".")]
     at, links = "", 0
-    node: Node | None = Node("dir", "")
+    node: Entry | None = Entry("dir", "")
     while todo:
         part = todo.pop()
         if part == "..":
@@ -150,7 +105,7 @@ def resolve(files: Files, path: str) -> Resolved:
             base, parts = target
             at = base
             todo.extend(reversed(parts))
-            node = Node("dir", at)
+            node = Entry("dir", at)
             continue
         if node.kind != "dir" and todo:
             return Resolved(posixpath.join(at, part), None, links > 0)
@@ -158,7 +113,7 @@ def resolve(files: Files, path: str) -> Resolved:
     return Resolved(at, node, links > 0)
 
 
-def _entry(files: Files, folder: str, name: str) -> tuple[Node | None, str]:
+def _entry(files: Files, folder: str, name: str) -> tuple[Entry | None, str]:
     """An entry and its name as it is there (another case of it where the platform does not tell cases apart)."""
     listing = files.listing(folder)
     if listing is None:
@@ -172,7 +127,7 @@ def _entry(files: Files, folder: str, name: str) -> tuple[Node | None, str]:
     return node, name
 
 
-def list_folder(files: Files, path: str) -> Mapping[str, Node]:
+def list_folder(files: Files, path: str) -> Listing:
     """Entries of a directory of the prefix, links followed; empty when it is none."""
     at = resolve(files, path)
     return (files.listing(at.path) or {}) if at.node is not None and at.node.kind == "dir" else {}

@@ -5,18 +5,19 @@ from __future__ import annotations
 import difflib
 import os
 import posixpath
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import msgspec
 
 from abicheck.errors import InputError
 from abicheck.model import Skipped
-from abicheck.prefix.files import LIMIT, DiskFiles, MappedFiles, Node, read_bytes
+from abicheck.prefix.files import LIMIT, DiskFiles, MappedFiles, read_bytes
 from abicheck.prefix.interpreter import find_interpreter
 from abicheck.prefix.reading import Place, Prefix, placer
 from abicheck.prefix.records import CondaRecord, PathInfo, make_record, package_paths, parse_head, parse_record
 from abicheck.prefix.snapshot import open_snapshot
 from abicheck.prefix.snapshot_file import is_snapshot
+from abicheck.trees import Entry, Listing
 
 
 def open_prefix(path: str) -> Prefix:
@@ -159,7 +160,7 @@ def _open_packages(root: str, folders: list[str]) -> Prefix:
     heads: dict[str, CondaRecord] = {}
     problems: list[Skipped] = []
     order = sorted(folders, key=lambda f: (not posixpath.basename(f).startswith(("python-", "pypy")), f))
-    nodes: dict[str, Node] = {}
+    nodes: dict[str, Entry] = {}
     for folder in order:
         files = DiskFiles(folder)
         try:
@@ -174,12 +175,10 @@ def _open_packages(root: str, folders: list[str]) -> Prefix:
             interpreter = find_interpreter([record], files, probe.subdir)
             if interpreter is not None:
                 site, windows = interpreter.site_packages, probe.subdir.startswith("win-")
-    return Prefix(
-        root, "packages", posixpath.basename(root), MappedFiles(root, nodes.items()), heads.values(), problems
-    )
+    return Prefix(root, "packages", posixpath.basename(root), MappedFiles(root, nodes), heads.values(), problems)
 
 
-def _package(folder: str, files: DiskFiles, place: Place) -> tuple[CondaRecord, Mapping[str, Node]]:
+def _package(folder: str, files: DiskFiles, place: Place) -> tuple[CondaRecord, Listing]:
     """One unpacked package. Raises ``ValueError``."""
     head = parse_head(read_bytes(files, "info/index.json") or b"")
     data = read_bytes(files, "info/paths.json")
@@ -188,7 +187,7 @@ def _package(folder: str, files: DiskFiles, place: Place) -> tuple[CondaRecord, 
         (read_bytes(files, "info/files") or b"").decode("utf-8", "replace").split("\n"), None
     )
     noarch = head.noarch == "python"
-    mapped: dict[str, Node] = {}
+    mapped: dict[str, Entry] = {}
     said: dict[str, PathInfo] = {}
     for path in listed or _walk(files, ""):
         if not path or posixpath.normpath(path).startswith(("..", "/")):
@@ -201,7 +200,7 @@ def _package(folder: str, files: DiskFiles, place: Place) -> tuple[CondaRecord, 
         if node is not None:
             mapped[target] = node
     for path in _entry_point_scripts(files) if noarch else ():
-        mapped[place(f"python-scripts/{path}", "")] = Node("other")
+        mapped[place(f"python-scripts/{path}", "")] = Entry("other")
     record = make_record(head, posixpath.basename(folder), tuple(dict.fromkeys([*said, *mapped])), lambda: said)
     return record, mapped
 

@@ -20,10 +20,11 @@ from abicheck.binary.source import ByteSource, BytesSource
 from abicheck.errors import InputError
 from abicheck.model import Skipped
 from abicheck.prefix.damage import Damaged, Kind
-from abicheck.prefix.files import Node, NotKept
+from abicheck.prefix.files import NotKept
 from abicheck.prefix.reading import Prefix
 from abicheck.prefix.records import CondaRecord, PathInfo, PathType
 from abicheck.prefix.snapshot_file import Frame, FrameReader
+from abicheck.trees import Entry, Listing
 
 VERSION = 1
 PATH_TYPES: tuple[PathType, ...] = ("hardlink", "softlink", "directory", "entry-point", "pyc", "other")
@@ -153,28 +154,28 @@ class SnapshotFiles:
         self.fold = False
         self.unlisted: tuple[Skipped, ...] = ()  # what its writer could not list is among the prefix's problems
         self._reader, self._index = reader, index
-        self._seen: dict[str, Mapping[str, Node] | None] = {}
+        self._seen: dict[str, Listing | None] = {}
         self._frames: dict[int, bytes] = {}
 
-    def listing(self, path: str) -> Mapping[str, Node] | None:
+    def listing(self, path: str) -> Listing | None:
         if path not in self._seen:
             raw = self._index.folders.get(path)
             self._seen[path] = None if raw is None else self._decode(path, raw)
         return self._seen[path]
 
-    def _decode(self, folder: str, raw: msgspec.Raw) -> Mapping[str, Node]:
+    def _decode(self, folder: str, raw: msgspec.Raw) -> Listing:
         rows = msgspec.msgpack.decode(raw, type=dict[str, EntryRow])
         return {name: self._node(posixpath.join(folder, name), row) for name, row in rows.items()}
 
-    def _node(self, path: str, row: EntryRow) -> Node:
+    def _node(self, path: str, row: EntryRow) -> Entry:
         if row.kind == "dir":
-            return Node("dir", path)
+            return Entry("dir", path)
         if row.kind == "link":
-            return Node("link", target=row.target)
+            return Entry("link", target=row.target)
         if row.kind != "file":
-            return Node("other")
+            return Entry("other")
         ident: Hashable = ("inode", row.inode) if row.inode else ("snapshot", path)
-        return Node("file", ident, size=row.size, source=functools.partial(self._open, path, row.size))
+        return Entry("file", ident, size=row.size, source=functools.partial(self._open, path, row.size))
 
     @functools.cached_property
     def _parts(self) -> Mapping[str, Part]:

@@ -15,7 +15,6 @@ from abicheck.binary.recall import Recorder, digest
 from abicheck.binary.source import ByteSource
 from abicheck.errors import InputError
 from abicheck.prefix.damage import Damaged
-from abicheck.prefix.files import Node
 from abicheck.prefix.reading import Prefix
 from abicheck.prefix.records import CondaRecord, PathInfo
 from abicheck.prefix.slimming import IMPORTED, TESTS, USES_TESTS, imports_only, slim
@@ -33,6 +32,7 @@ from abicheck.prefix.snapshot import (
     RecordRow,
 )
 from abicheck.prefix.snapshot_file import Frame, FrameWriter
+from abicheck.trees import Entry
 
 SKIPPED_FOLDERS = frozenset({"pkgs", "envs", ".git"})  # of a base prefix: the package cache and the other environments
 FRAME = 16 << 20  # unpacked bytes of sources or windows in one frame
@@ -86,7 +86,7 @@ class _Maker:
     def __init__(self, prefix: Prefix, out: FrameWriter, examine: Examine, also: Callable[[str], bool]) -> None:
         self.prefix, self.out, self.examine, self.also = prefix, out, examine, also
         self.folders: dict[str, dict[str, EntryRow]] = {}
-        self.files: dict[str, Node] = {}
+        self.files: dict[str, Entry] = {}
         self.frames: list[Frame] = []
         self.parts: dict[str, Part] = {}
         self.inodes: dict[object, list[str]] = {}
@@ -199,7 +199,7 @@ class _Maker:
             self._keep(path, data, (), {})
         self._flush()
 
-    def _is_metadata(self, path: str, node: Node) -> bool:
+    def _is_metadata(self, path: str, node: Entry) -> bool:
         if path.startswith("conda-meta/"):
             return not path.endswith(".json")
         if _METADATA.search(path):
