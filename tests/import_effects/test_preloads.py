@@ -187,7 +187,8 @@ def test_delvewheel_adds_its_directory() -> None:
     ]
 
 
-def test_delvewheel_before_python_310_loads_in_order() -> None:
+@pytest.mark.parametrize("path", ["lib_path", "ctypes.c_wchar_p(lib_path)", "ctypes.wintypes.LPCWSTR(lib_path)"])
+def test_delvewheel_before_python_310_loads_in_order(path: str) -> None:
     source = """
         def _delvewheel_init_patch_0_0_24():
             import ctypes, os, platform, sys
@@ -203,10 +204,10 @@ def test_delvewheel_before_python_310_loads_in_order() -> None:
                     kernel32 = ctypes.WinDLL('kernel32', use_last_error=True)
                     for lib in load_order:
                         lib_path = os.path.join(os.path.join(libs_dir, lib))
-                        if os.path.isfile(lib_path) and not kernel32.LoadLibraryExW(lib_path, None, 0x00000008):
+                        if os.path.isfile(lib_path) and not kernel32.LoadLibraryExW(PATH, None, 0x00000008):
                             raise OSError('Error loading {}; {}'.format(lib, ctypes.FormatError()))
         _delvewheel_init_patch_0_0_24()
-    """
+    """.replace("PATH", path).replace("ctypes, os", "ctypes, ctypes.wintypes, os")
     files = {
         "pkg/__init__.py": source,
         "pkg.libs/.load-order-pkg-1.0": "b.dll\na.dll\n",

@@ -306,6 +306,15 @@ def _cast(m: Statements, frame: Frame, args: list[Value], keywords: dict[str, Va
     return argument(args, keywords, 1, "val", UNKNOWN)
 
 
+@known(
+    "ctypes.c_wchar_p", "ctypes.c_char_p", "ctypes.c_int", "ctypes.c_uint", "ctypes.c_ulong", "ctypes.c_uint32",
+    "ctypes.wintypes.LPCWSTR", "ctypes.wintypes.LPWSTR", "ctypes.wintypes.LPCSTR", "ctypes.wintypes.DWORD",
+)  # fmt: skip
+def _as_c(m: Statements, frame: Frame, args: list[Value], keywords: dict[str, Value]) -> Value:
+    """A value dressed for a C function, as ``LoadLibraryExW(c_wchar_p(path), None, 8)`` wants it."""
+    return args[0] if len(args) == 1 else UNKNOWN
+
+
 @known("copy.copy", "copy.deepcopy")
 def _copy(m: Statements, frame: Frame, args: list[Value], keywords: dict[str, Value]) -> Value:
     value = args[0] if args else UNKNOWN
