@@ -163,7 +163,29 @@ def test_flags_for_later_imports() -> None:
     found = effects({"pkg/__init__.py": source, "pkg/_a.so": SO, "pkg/_b.so": SO})
     assert [e.kind for e in found] == ["setdlopenflags", "extension", "setdlopenflags", "extension"]
     assert [e.flags_global for e in found] == [True, True, False, False]
+    assert [e.lazy for e in found if e.kind == "extension"] == [True, False]
     assert [e.value for e in found if e.kind == "setdlopenflags"] == ["257", "2"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "lazy", "deepbind"),
+    [("os.RTLD_NOW | os.RTLD_DEEPBIND", False, True), ("os.RTLD_LAZY", True, False), ("os.RTLD_NOW", False, False)],
+)
+def test_flags_that_change_how_names_are_bound(flags: str, lazy: bool, deepbind: bool) -> None:
+    source = f"import sys, os\nsys.setdlopenflags({flags})\nfrom . import _a\n"
+    (effect,) = (e for e in effects({"pkg/__init__.py": source, "pkg/_a.so": SO}) if e.kind == "extension")
+    assert (effect.lazy, effect.deepbind) == (lazy, deepbind)
+    # ctypes binds at once whatever it is told.
+    effect = one(f"import ctypes, os\nctypes.CDLL(os.path.dirname(__file__) + '/lib/libx.so', mode={flags})")
+    assert (effect.lazy, effect.deepbind) == (False, deepbind)
+
+
+def test_asking_whether_a_library_is_loaded_does_not_load_it() -> None:
+    here = "import ctypes, os\nx = os.path.dirname(__file__) + '/lib/libx.so'\n"
+    files = {"pkg/lib/libx.so": SO}
+    asked = here + "try:\n    ctypes.CDLL(x, mode=os.RTLD_NOLOAD)\nexcept OSError:\n    pass\n"
+    assert effects({"pkg/__init__.py": asked, **files}) == []
+    assert one(asked + "ctypes.CDLL(x)").path == f"{SITE}/pkg/lib/libx.so"
 
 
 def test_delvewheel_adds_its_directory() -> None:

@@ -101,10 +101,10 @@ class World:
         process = self.start(host, env)
         return process, self.open(process, name)
 
-    def open(self, process: GlibcProcess, name: str, *, flags_global: bool = False, caller: str = "") -> EventResult:
-        """dlopen by a path of the prefix, or by bare name."""
+    def open(self, process: GlibcProcess, name: str, *, caller: str = "", **flags: bool) -> EventResult:
+        """dlopen by a path of the prefix, or by bare name; ``flags`` as of an :class:`Event`."""
         asked = self.path(name) if "/" in name else name
-        return process.load(Event(asked, flags_global=flags_global, caller=self.path(caller) if caller else None))
+        return process.load(Event(asked, caller=self.path(caller) if caller else None, **flags))  # type: ignore[arg-type]
 
     def mapped(self, process: GlibcProcess) -> list[str]:
         """Prefix-relative paths of what is mapped now, beyond the program."""

@@ -12,7 +12,7 @@ from tests.loader.elf_worlds import MODERN, PYTHON, World, failure
 
 from abicheck.host import CacheEntry, Host
 from abicheck.loader.glibc_checks import TLS_SURPLUS, TLS_SURPLUS_BEFORE_2_32
-from abicheck.loader.glibc_search import directories, expand
+from abicheck.loader.glibc_search import Target, directories, expand
 
 X = "int y(void); int x(void) { return y(); }"
 Y = "int y(void) { return 1; }"
@@ -69,10 +69,15 @@ def test_a_path_of_the_build_machine_is_missing_although_the_library_lies_on_the
 
 
 def test_tokens() -> None:
-    assert expand("${ORIGIN}/../$LIB/$PLATFORM", "/p/x", 62) == "/p/x/../lib64/x86_64"
-    assert expand("$ORIGIN/a", "/p", 3) == "/p/a" and expand("/$LIB", "/", 3) == "/lib"
-    assert expand("$PLATFORM", "/", 999) is None, "an unresolvable token discards its element"
-    assert directories("$ORIGIN/../lib:/a:/a/:$PLATFORM::/", "/p/bin", 999) == ("/p/bin/../lib", "/a", ".", "/")
+    amd64, i386, other = Target(64, 62, True), Target(32, 3, True), Target(64, 999, True)
+    assert expand("${ORIGIN}/../$LIB/$PLATFORM", "/p/x", amd64) == "/p/x/../lib64/x86_64"
+    assert expand("$ORIGIN/a", "/p", i386) == "/p/a" and expand("/$LIB", "/", i386) == "/lib"
+    assert expand("$PLATFORM", "/", other) is None, "an unresolvable token discards its element"
+    assert expand("$LIBS/$ORIGIN_/${LIB}s/$ORIGIN", "/$LIB", amd64) == "$LIBS/$ORIGIN_/lib64s//$LIB"
+    assert directories("$ORIGIN/../lib:/a:/a/:$PLATFORM::/", "/p/bin", other) == ("/p/bin/../lib", "/a", ".", "/")
+    debian = replace(MODERN, directories=("/lib/aarch64-linux-gnu", "/usr/lib/aarch64-linux-gnu"))
+    arm = Target(64, 183, True)
+    assert expand("$LIB", "/", arm.on(debian)) == "lib/aarch64-linux-gnu" and expand("$LIB", "/", arm) == "lib64"
 
 
 def test_origin_of_a_link_is_where_the_link_lies(world: World) -> None:
@@ -280,6 +285,39 @@ def test_a_filtee_of_a_filter_must_be_there(world: World) -> None:
 # -- scopes (ELF-22, ELF-25, ELF-29, ELF-31) ---------------------------------------------------
 
 SELF = "int g(void) {{ return {0}; }} int use{0}(void) {{ return g(); }}"
+
+
+def test_deepbind_searches_the_own_libraries_first(world: World) -> None:
+    """RTLD_DEEPBIND holds for what the open maps, its dependencies too, and not for what is there already (ELF-25)."""
+    world.lib("c/libg.so.1", "int g(void) { return 9; } int y(void) { return 9; }")
+    world.lib("a/liby.so.1", "int g(void); int y(void) { return g(); }")
+    world.lib("a/libg.so.2", "int g(void) { return 1; }")
+    needed = ["a/liby.so.1", "a/libg.so.2"]
+    world.lib("a/x.so", "int y(void); int x(void) { return y(); }", needed=needed, rpath="$ORIGIN")
+    for deep, own in ((True, "a/liby.so.1"), (False, "c/libg.so.1")):
+        process = world.start()
+        world.open(process, "c/libg.so.1", flags_global=True)
+        assert world.open(process, "a/x.so", deepbind=deep).outcome == "loaded"
+        assert world.provider(process, "a/x.so", "y") == own
+        assert world.provider(process, "a/liby.so.1", "g") == ("a/libg.so.2" if deep else own)
+    process = world.start()
+    world.open(process, "c/libg.so.1", flags_global=True)
+    world.open(process, "a/liby.so.1")
+    assert world.open(process, "a/x.so", deepbind=True).outcome == "loaded"
+    assert world.provider(process, "a/liby.so.1", "g") == "c/libg.so.1"
+
+
+def test_lazily_bound_functions_may_be_undefined(world: World) -> None:
+    """Without RTLD_NOW: functions, unless the file asks to be bound at once; data never (ELF-44)."""
+    function = "int nosuch(void); int x(void) { return nosuch(); }"
+    world.lib("a/function.so", function, "-Wl,-z,lazy")
+    world.lib("a/now.so", function, "-Wl,-z,now")
+    world.lib("a/data.so", "extern int nosuch; int x(void) { return nosuch; }", "-Wl,-z,lazy")
+    for name, outcome in (("a/function.so", "loaded"), ("a/now.so", "failed"), ("a/data.so", "failed")):
+        assert world.open(world.start(), name, lazy=True).outcome == outcome, name
+        assert world.open(world.start(), name).outcome == "failed", name
+    bound_now = world.start(env={"LD_BIND_NOW": "1"})
+    assert world.open(bound_now, "a/function.so", lazy=True).outcome == "failed"
 
 
 def test_the_first_loader_decides_for_good(world: World) -> None:

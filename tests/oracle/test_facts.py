@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 from tests.conda_side import Channel, build_prefix
-from tests.oracle import facts
+from tests.oracle import facts, facts_corners
 from tests.oracle.bench import FACTS, Bench, Fact
 from tests.requirements import compiler, need
 
 pytestmark = [pytest.mark.oracle, pytest.mark.network]
-assert facts.__doc__  # importing the table registers the facts
+assert facts.__doc__ and facts_corners.__doc__  # importing the tables registers the facts
 
 
 @pytest.fixture(scope="session")

@@ -19,35 +19,39 @@ EM_ALPHA = 0x9026
 class Machine:
     """Relocation types of one machine. ``quiet``: NONE, RELATIVE and IRELATIVE kinds, which look nothing up.
 
-    ``ie`` are the initial-exec TLS types (TPOFF/TPREL), which take space from the static block (ELF-45)."""
+    ``ie`` are the initial-exec TLS types (TPOFF/TPREL), which take space from the static block (ELF-45); ``desc`` the
+    TLS descriptors, which take some of it when there is enough."""
 
     quiet: frozenset[int]
     copy: int
     plt: frozenset[int]
     tls: frozenset[int]
     ie: frozenset[int]
+    desc: frozenset[int]
     tls_is_plt: bool = True
 
 
 def _machine(
-    quiet: set[int], copy: int, plt: set[int], tls: set[int], ie: set[int], *, tls_is_plt: bool = True
+    quiet: set[int], copy: int, plt: set[int], tls: set[int], ie: set[int], desc: int = -1, *, tls_is_plt: bool = True
 ) -> Machine:
-    return Machine(frozenset(quiet), copy, frozenset(plt), frozenset(tls | ie), frozenset(ie), tls_is_plt)
+    return Machine(
+        frozenset(quiet), copy, frozenset(plt), frozenset(tls | ie), frozenset(ie), frozenset({desc} - {-1}), tls_is_plt
+    )
 
 
 _PPC64_TLS = {*range(67, 107), *range(112, 116)}  # R_PPC64_TLS .. DTPREL16_HIGHESTA, TPREL16_HIGH .. DTPREL16_HIGHA
 
 # (machine, class) or machine -> types. 64-bit and 32-bit RISC-V share numbers; the ones of the other width never occur.
 MACHINES: dict[int, Machine] = {
-    EM_X86_64: _machine({0, 8, 37, 38}, 5, {7}, {16, 17, 36}, {18}),
-    EM_386: _machine({0, 8, 42}, 5, {7}, {35, 36, 41}, {14, 37}),
-    EM_AARCH64: _machine({0, 256, 1027, 1032}, 1024, {1026}, {1028, 1029, 1031}, {1030}),
-    EM_ARM: _machine({0, 23, 160}, 20, {22}, {13, 17, 18}, {19}),
+    EM_X86_64: _machine({0, 8, 37, 38}, 5, {7}, {16, 17, 36}, {18}, 36),
+    EM_386: _machine({0, 8, 42}, 5, {7}, {35, 36, 41}, {14, 37}, 41),
+    EM_AARCH64: _machine({0, 256, 1027, 1032}, 1024, {1026}, {1028, 1029, 1031}, {1030}, 1031),
+    EM_ARM: _machine({0, 23, 160}, 20, {22}, {13, 17, 18}, {19}, 13),
     EM_PPC64: _machine({0, 22, 247, 248}, 19, {21, 2}, _PPC64_TLS - {69, 70, 71, 72, 73}, {69, 70, 71, 72, 73}),
     EM_PPC: _machine({0, 22, 248}, 19, {21, 10, 2}, {*range(68, 79)} - {69, 70, 71, 72, 73}, {69, 70, 71, 72, 73}),
     EM_S390: _machine({0, 12, 61}, 9, {11}, {54, 55}, {56}),
-    EM_RISCV: _machine({0, 3, 58}, 4, {5}, {6, 7, 8, 9, 12}, {10, 11}),
-    EM_LOONGARCH: _machine({0, 3, 12}, 4, {5}, {6, 7, 8, 9, 13, 14}, {10, 11}, tls_is_plt=False),
+    EM_RISCV: _machine({0, 3, 58}, 4, {5}, {6, 7, 8, 9, 12}, {10, 11}, 12),
+    EM_LOONGARCH: _machine({0, 3, 12}, 4, {5}, {6, 7, 8, 9, 13, 14}, {10, 11}, 14, tls_is_plt=False),
 }
 
 # contract.md / facts.Slice.arch; the machine number as text for the rest.

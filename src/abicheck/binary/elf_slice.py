@@ -177,6 +177,15 @@ class ElfSlice:
         return self.static_tls or bool(machine and machine.ie & self.symbols.relocation_types())
 
     @property
+    def tls_users(self) -> tuple[frozenset[int], frozenset[int]]:
+        """Symbol indexes whose thread-local storage this file wants in the static block: must be, had better be (TLS
+        descriptors). 0 and symbols bound inside stand for the file itself."""
+        machine = MACHINES.get(self.machine)
+        if machine is None:
+            return frozenset(), frozenset()
+        return self.symbols.symbols_of(machine.ie), self.symbols.symbols_of(machine.desc)
+
+    @property
     def nodelete(self) -> bool:
         return bool(self.dt_flags_1 & DF_1_NODELETE)
 

@@ -25,7 +25,6 @@ ReferenceKind = Literal["plt", "data", "copy", "tls"]
 SymbolRow = tuple[int, int, int, int, int, int]  # name offset, info, other, shndx, value, size
 
 SHN_UNDEF, SHN_ABS = 0, 0xFFF1
-STT_TLS = 6
 HIDDEN = 0x8000
 UNVERSIONED = VersionName("", False, None)
 NAME_SHARING = 64  # times the string table that names may add up to; real files stay below 2
@@ -118,6 +117,7 @@ class SymbolTable:
     _strings: bytes | None = None
     _exported: Exports | None = None
     _references: tuple[Reference, ...] | None = None
+    _types: frozenset[int] | None = None
     _starts: list[int] = field(default_factory=list)
     _ends: list[int] = field(default_factory=list)
 
@@ -266,8 +266,17 @@ class SymbolTable:
 
     def relocation_types(self) -> frozenset[int]:
         """Types of all relocations but the leading relative ones, symbolic or not."""
-        mask = self._split[1]
-        return frozenset(info & mask for info in self.relocations)
+        if self._types is None:
+            mask = self._split[1]
+            self._types = frozenset(info & mask for info in self.relocations)
+        return self._types
+
+    def symbols_of(self, rtypes: frozenset[int]) -> frozenset[int]:
+        """Indexes of the symbols that relocations of these types name; 0 stands for the file's own local ones."""
+        if rtypes.isdisjoint(self.relocation_types()):
+            return frozenset()
+        shift, mask = self._split
+        return frozenset(info >> shift for info in self.relocations if info & mask in rtypes)
 
     def kind_of(self, rtype: int) -> ReferenceKind | None:
         """How a relocation type looks its symbol up; None when it does not. Unknown machines: always as data."""

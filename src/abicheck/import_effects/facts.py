@@ -81,6 +81,8 @@ class Effect:
             that loads something that cannot be told from the source: ``name`` says what it is.
         flags_global: RTLD_GLOBAL; for an extension it follows from ``sys.setdlopenflags`` (ELF-24).
         local: RTLD_LOCAL was written explicitly (MAC-17).
+        lazy: opened without RTLD_NOW: functions are bound when they are called (ELF-44).
+        deepbind: RTLD_DEEPBIND: its own libraries are searched first (ELF-25).
         legacy_search: Windows, ``winmode=0`` or an altered search path (WIN-8).
         module: dotted name of the module that is loaded, else of the one whose code does it.
         certain: happens in every run of this import that succeeds. Otherwise it may: it stands under a condition that
@@ -97,6 +99,8 @@ class Effect:
     name: str = ""
     flags_global: bool = False
     local: bool = False
+    lazy: bool = False
+    deepbind: bool = False
     legacy_search: bool = False
     module: str = ""
     certain: bool = True

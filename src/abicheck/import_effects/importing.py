@@ -88,8 +88,7 @@ class Importing(Core):
 
     def load_extension(self, module: Module) -> None:
         """The load itself, then (possibly) the modules that its compiled code imports by name."""
-        flags = bool(self.flags & self.target.rtld_global)
-        self.emit(None, "extension", path=module.spec.path, module=module.name, flags_global=flags)
+        self.emit(None, "extension", path=module.spec.path, module=module.name, **self.target.modes(self.flags))
         if self.muted:
             return
         label = self.view.relative(module.spec.path)

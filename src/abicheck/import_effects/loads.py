@@ -18,7 +18,8 @@ LIBRARY = Symbol("ctypes.CDLL()")
 
 
 def open_library(m: Statements, frame: Frame, name: Value, mode: Value, *, python: bool, legacy: bool = False) -> Value:
-    """One dlopen or LoadLibrary by path or bare name. ``python``: ctypes, whose default mode is RTLD_LOCAL (ELF-24)."""
+    """One dlopen or LoadLibrary by path or bare name. ``python``: ctypes, whose default mode is RTLD_LOCAL (ELF-24) and
+    which always binds at once. RTLD_NOLOAD loads nothing: it asks whether the library is there."""
     name = m.force(name)
     if name is None:
         return LIBRARY  # CDLL(None): the program itself
@@ -29,7 +30,11 @@ def open_library(m: Statements, frame: Frame, name: Value, mode: Value, *, pytho
         return LIBRARY
     mode = m.force(mode)
     flags = mode if isinstance(mode, int) else 0
-    is_global = bool(flags & m.target.rtld_global) and m.target.system != "win"
+    if flags & m.target.rtld_noload:
+        return LIBRARY
+    # ctypes adds RTLD_NOW, cffi does where neither is given.
+    lazily = not python and flags & 3 == m.target.constants.get("os.RTLD_LAZY")
+    modes = m.target.modes(flags if lazily else flags | m.target.default_flags)
     local = m.target.system == "osx" and bool(flags & m.target.rtld_local)
     if m.target.system == "win" and "/" not in text and not posixpath.splitext(text)[1]:
         text += ".dll"
@@ -39,11 +44,12 @@ def open_library(m: Statements, frame: Frame, name: Value, mode: Value, *, pytho
             return LIBRARY
         if status(m, text) == "absent":
             return m.fail("OSError", LIBRARY)
-        m.emit(
-            frame, "dlopen", path=posixpath.normpath(text), flags_global=is_global, local=local, legacy_search=legacy
-        )
+        which = {"path": posixpath.normpath(text)}
     elif text:
-        m.emit(frame, "dlopen", name=text, flags_global=is_global, local=local, legacy_search=legacy)
+        which = {"name": text}
+    else:
+        return LIBRARY
+    m.emit(frame, "dlopen", local=local, legacy_search=legacy, **modes, **which)
     return LIBRARY
 
 

@@ -28,6 +28,8 @@ class Target:
         self.system = system
         self.rtld_global = flags.get("GLOBAL", 0)
         self.rtld_local = flags.get("LOCAL", 0)
+        self.rtld_noload = flags.get("NOLOAD", 0)
+        self.rtld_deepbind = flags.get("DEEPBIND", 0)
         self.default_flags = flags.get("NOW", 0)
         arch = context.platform.partition("-")[2]
         machine = _MACHINES.get(arch, {}).get(system, arch)
@@ -89,6 +91,14 @@ class Target:
             "sysconfig.get_platform": {"win": "win-amd64", "osx": f"macosx-11.0-{machine}"}.get(
                 system, f"linux-{machine}"
             ),
+        }
+
+    def modes(self, flags: int) -> dict[str, bool]:
+        """What the flags of a dlopen say, as fields of an effect (ELF-24, ELF-25, ELF-44). Windows has none."""
+        return {
+            "flags_global": bool(flags & self.rtld_global),
+            "lazy": self.system == "linux" and not flags & self.default_flags,
+            "deepbind": bool(flags & self.rtld_deepbind),
         }
 
     def missing(self, name: str) -> bool:

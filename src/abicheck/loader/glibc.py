@@ -9,6 +9,7 @@ Not modelled, as the semantics say: constructors that load further libraries, LD
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -95,11 +96,13 @@ class GlibcProcess:
         try:
             root = self._dlopen(event, number)
         except Stop as stop:
-            unique = self._mapper.state.unique
+            after = self._mapper.state
             self._mapper.state = before
             gone = frozenset(range(mapped, len(self.objects)))
             self.unkept |= gone
-            self._mapper.state.unique = {k: v for k, v in unique.items() if v not in gone}
+            before.unique = {k: v for k, v in after.unique.items() if v not in gone}
+            # Names that a staying object was met by stay with it (add_name_to_object is not undone).
+            before.names |= {k: v for k, v in after.names.items() if v not in gone}
             aborted = stop.failure.kind == "PROCESS_ABORT"
             return self._record(EventResult(event, "aborted" if aborted else "failed", stop.failure))
         known = self.objects[root].elf is not None
@@ -169,10 +172,6 @@ class GlibcProcess:
         """Bytes that libraries loaded after the start took from the static TLS surplus (ELF-45)."""
         return self._mapper.state.static_tls
 
-    def search_list(self, root: int) -> tuple[int, ...]:
-        """Breadth-first list of an object that was opened (ELF-19)."""
-        return self._mapper.state.search_lists.get(root, ())
-
     def bound(self, index: int) -> tuple[Bound, ...]:
         """The bindings of one object as records."""
         return self._rows(index, range(len(self.relocated[index].resolution.positions)))
@@ -213,15 +212,22 @@ class GlibcProcess:
         main = mapper.add(program, executable, -1, -1, 0, (), is_program=True)
         self._interpreter(elf)
         try:
-            names = mapper.env.get("LD_PRELOAD", "").replace(":", " ").split()
-            order = mapper.dependencies(main, 0, [mapper.open(name, main, main, 0) for name in names])
+            order = mapper.dependencies(main, 0, self._preloads(main))
             mapper.state.global_scope = order
-            self._settle(main, order, at_start=True)
+            self._settle(main, order, event, at_start=True)
         except Stop as stop:
             return self._started(EventResult(event, "failed", stop.failure, main))
         mapper.state.in_static = frozenset(mapper.state.live)
         mapper.state.static_tls = 0
         return self._started(EventResult(event, "loaded" if elf else "unknown", None, main))
+
+    def _preloads(self, main: int) -> list[int]:
+        """ELF-26: what LD_PRELOAD names; a file that is not there or no library is ignored, with a word on stderr."""
+        out = []
+        for name in self._mapper.env.get("LD_PRELOAD", "").replace(":", " ").split():
+            with contextlib.suppress(Stop):
+                out.append(self._mapper.open(name, main, main, 0))
+        return out
 
     def _started(self, result: EventResult) -> EventResult:
         self.results[0] = result
@@ -241,7 +247,7 @@ class GlibcProcess:
         mapper = self._mapper
         root = mapper.open(event.open, self._caller(event), -1, number)
         if root not in mapper.state.search_lists:
-            self._settle(root, mapper.dependencies(root, number, []), at_start=False)
+            self._settle(root, mapper.dependencies(root, number, []), event, at_start=False)
         if event.flags_global:
             state = mapper.state
             state.global_scope += tuple(i for i in state.search_lists[root] if i not in state.global_scope)
@@ -255,7 +261,7 @@ class GlibcProcess:
                     return i
         return 0
 
-    def _settle(self, root: int, order: tuple[int, ...], *, at_start: bool) -> None:
+    def _settle(self, root: int, order: tuple[int, ...], event: Event, *, at_start: bool) -> None:
         """Version checks, refusals, then relocation, dependencies first (steps 5 to 7)."""
         state = self._mapper.state
         for index in order:
@@ -271,33 +277,35 @@ class GlibcProcess:
             return
         for index in reversed(initfini):
             if index not in self.relocated and self.objects[index].elf is not None:
-                self._relocate(index)
+                self._relocate(index, event)
         if at_start:
             for o in self.objects:
                 if o.index not in self.relocated and o.elf is not None:
-                    self._relocate(o.index)  # ld.so relocates itself last
+                    self._relocate(o.index, event)  # ld.so relocates itself last
 
     # -- relocation ----------------------------------------------------------
 
-    def _scope(self, index: int) -> tuple[int, ...]:
-        """The objects searched for one object's references: the global scope, then its root's list (ELF-21)."""
+    def _scope(self, index: int, *, deepbind: bool = False) -> tuple[int, ...]:
+        """The objects searched for one object's references: the global scope, then its root's list (ELF-21); the other
+        way round for what an open with RTLD_DEEPBIND maps (ELF-25)."""
         root, state = index, self._mapper.state
         while self.objects[root].loader > 0:
             root = self.objects[root].loader
         local = () if root == 0 or self.objects[root].loader == 0 else state.search_lists.get(root, (root,))
-        return state.global_scope + local
+        return local + state.global_scope if deepbind else state.global_scope + local
 
-    def _relocate(self, index: int) -> None:
+    def _relocate(self, index: int, event: Event) -> None:
         obj, host = self.objects[index], self._mapper.host
         elf = obj.elf
         assert elf is not None
-        take_static_tls(self._mapper, index)
-        scope = self._scope(index)
+        scope = self._scope(index, deepbind=event.deepbind)
+        lazy = event.lazy and not elf.bind_now and not self._mapper.env.get("LD_BIND_NOW")
         # Later objects of a file that is mapped twice have equal idents; scope positions keep them apart.
         asserts = host.libc == "glibc" and host.glibc is not None and host.glibc <= (2, 40)
         resolution = resolve(
-            self._memory, obj, [self.objects[i] for i in scope], own_first=elf.symbolic, asserts_versions=asserts
-        )
+            self._memory, obj, [self.objects[i] for i in scope], own_first=elf.symbolic, asserts_versions=asserts,
+            lazy=lazy,
+        )  # fmt: skip
         ours = (*scope, index)
         merged: dict[int, int] = {}
         for n in resolution.unique:
@@ -305,7 +313,11 @@ class GlibcProcess:
             first = self._mapper.state.unique.setdefault(ref.name, ours[resolution.positions[n]])
             if first != ours[resolution.positions[n]]:
                 merged[n] = first
-        self.relocated[index] = Relocated(resolution, ours, merged)
+        done = Relocated(resolution, ours, merged)
+        if any(elf.tls_users):
+            looked_up = zip(elf.references, range(len(resolution.positions)), strict=False)
+            take_static_tls(self._mapper, index, {r.index: done.provider(n) for r, n in looked_up if r.kind == "tls"})
+        self.relocated[index] = done
         if resolution.stop >= 0:
             raise Stop(self._unbound(obj, resolution))
 

@@ -15,7 +15,8 @@ from typing import Protocol
 from abicheck.binary.elf import Definition, ElfSlice, Reference
 from abicheck.binary.elf_hash import gnu_hash
 
-UNRESOLVED_WEAK = -1  # a weak reference without definition binds to 0 (ELF-29)
+# A weak reference without definition binds to 0 (ELF-29); a function that is bound lazily, to nothing yet (ELF-44).
+UNRESOLVED_WEAK = -1
 UNDEFINED = -2  # a strong reference without definition: the load fails (ELF-44)
 VERSION_ASSERT = -3  # ELF-39: the library named by the version need carries no versions; glibc <= 2.40 asserts
 
@@ -73,6 +74,7 @@ def resolve(
     *,
     own_first: bool,
     asserts_versions: bool,
+    lazy: bool = False,
 ) -> Resolution:
     """Bind all references of ``owner``.
 
@@ -81,11 +83,12 @@ def resolve(
         own_first: DT_SYMBOLIC: the object itself is searched before the scope (ELF-25); position ``len(scope)`` means
             the object itself.
         asserts_versions: glibc up to 2.40 (ELF-39).
+        lazy: functions are looked up when they are called: an undefined one is no obstacle (ELF-44).
     """
-    key = (owner.ident, tuple(o.ident for o in scope), own_first, asserts_versions)
+    key = (owner.ident, tuple(o.ident for o in scope), own_first, asserts_versions, lazy)
     hit = memory.resolutions.get(key)
     if hit is None:
-        hit = memory.resolutions[key] = _resolve(memory, owner, scope, own_first, asserts_versions)
+        hit = memory.resolutions[key] = _resolve(memory, owner, scope, own_first, asserts_versions, lazy)
     return hit
 
 
@@ -95,6 +98,7 @@ def _resolve(
     scope: Sequence[InScope],
     own_first: bool,
     asserts_versions: bool,
+    lazy: bool,
 ) -> Resolution:
     elf = owner.elf
     assert elf is not None
@@ -119,7 +123,7 @@ def _resolve(
             at = own
         elif at >= 0 and ref.protected:
             at = own  # ELF-31: a protected definition serves its own object
-        if at == UNRESOLVED_WEAK and not ref.weak:
+        if at == UNRESOLVED_WEAK and not ref.weak and not (lazy and ref.kind == "plt"):
             positions.append(UNDEFINED)
             stop = n
             break

@@ -5,6 +5,8 @@ Used by ``glibc.py``; each check raises :class:`~abicheck.loader.glibc_mapping.S
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from abicheck.host import version_key
 from abicheck.loader.glibc_mapping import Mapper, Object, Stop
 
@@ -12,6 +14,7 @@ from abicheck.loader.glibc_mapping import Mapper, Object, Stop
 # default tunables: (nns - 1) * 144 + nns * 144 + 512 with nns = 4; before 2.32 a constant.
 TLS_SURPLUS = 3 * 144 + 4 * 144 + 512
 TLS_SURPLUS_BEFORE_2_32 = 1664
+TLS_OPTIONAL = 512  # the part that TLS descriptors may use (glibc.rtld.optional_static_tls)
 # Alignment of the static block: the thread control block's own (sysdeps/x86_64/nptl/tls.h, TLS_TCB_ALIGN).
 TLS_ALIGN = 64
 X86_ISA_BITS = {1: 1, 2: 2, 4: 3, 8: 4}  # GNU_PROPERTY_X86_ISA_1_{BASELINE,V2,V3,V4} -> level (ELF-48)
@@ -83,24 +86,45 @@ def check_cpu(mapper: Mapper, index: int) -> None:
         raise Stop(mapper.failure("LOAD_REJECTED", text, "ELF-48", index, provider=obj.path, needs_host=True))
 
 
-def take_static_tls(mapper: Mapper, index: int) -> None:
-    """ELF-45: initial-exec TLS of an object that comes after the start takes from a fixed surplus."""
-    obj = mapper.objects[index]
-    if obj.elf is None or not obj.elf.uses_ie_tls or obj.elf.tls is None or obj.event == 0:
+def take_static_tls(mapper: Mapper, index: int, providers: Mapping[int, int]) -> None:
+    """ELF-45: initial-exec accesses take the storage of whoever defines the variable from a fixed surplus; TLS
+    descriptors take some of it while it lasts.
+
+    Args:
+        providers: symbol index -> object, of the symbols that are looked up; all others are the object's own.
+    """
+    elf = mapper.objects[index].elf
+    if elf is None or mapper.objects[index].event == 0:
         return
-    state, host = mapper.state, mapper.host
-    if index in state.in_static:
-        return
-    size, align = obj.elf.tls
+    must, rather = elf.tls_users
+    for at in sorted({providers.get(s, index) for s in must}):
+        if not _take(mapper, at, TLS_SURPLUS):
+            path = mapper.path(at)
+            text = f"{path}: cannot allocate memory in static TLS block"
+            raise Stop(mapper.failure("LOAD_REJECTED", text, "ELF-45", index, provider=path, needs_host=True))
+    unlimited = mapper.host.glibc is not None and mapper.host.glibc < (2, 32)
+    for at in sorted({providers.get(s, index) for s in rather}):
+        _take(mapper, at, TLS_SURPLUS if unlimited else TLS_OPTIONAL - mapper.state.optional_tls, optional=True)
+
+
+def _take(mapper: Mapper, index: int, limit: int, *, optional: bool = False) -> bool:
+    """Put an object's storage into the static block unless it is there or needs more than ``limit``; False: no room."""
+    state, host, elf = mapper.state, mapper.host, mapper.objects[index].elf
+    if index < 0 or elf is None or elf.tls is None or index in state.in_static:
+        return True
+    size, align = elf.tls
     align = max(align, 1)
     before = host.glibc is not None and host.glibc < (2, 32)
     free = (TLS_SURPLUS_BEFORE_2_32 if before else TLS_SURPLUS) + _tls_slack(mapper) - state.static_tls
     if align > max(TLS_ALIGN, _start_alignment(mapper)) or size > free:
-        text = f"{obj.path}: cannot allocate memory in static TLS block"
-        raise Stop(mapper.failure("LOAD_REJECTED", text, "ELF-45", index, provider=obj.path, needs_host=True))
-    rest = (free - size) // align * align
-    state.static_tls += free - rest
+        return False
+    used = free - (free - size) // align * align
+    if optional and used > limit:
+        return False
+    state.optional_tls += used if optional else 0
+    state.static_tls += used
     state.in_static |= {index}
+    return True
 
 
 def _start_alignment(mapper: Mapper) -> int:

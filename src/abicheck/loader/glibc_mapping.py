@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from abicheck.binary.elf import ElfSlice
 from abicheck.host import Host
-from abicheck.loader.glibc_search import Candidate, Search, Searcher, default_candidates, directories, origin_of
+from abicheck.loader.glibc_search import Candidate, Search, Searcher, default_candidates, directories, expand, origin_of
 from abicheck.loader.process import Edge, Failure, FailureKind
 from abicheck.model import Attempt
 
@@ -63,13 +63,14 @@ class State:
     unique: dict[bytes, int]
     static_tls: int
     in_static: frozenset[int]
+    optional_tls: int = 0
     checked: frozenset[int] = frozenset()  # objects whose version needs were met: names keep their meaning
 
     def copy(self) -> State:
         return State(
             list(self.live), dict(self.names), dict(self.sonames), dict(self.idents), self.global_scope,
             dict(self.search_lists), dict(self.dependencies), dict(self.unique), self.static_tls, self.in_static,
-            self.checked,
+            self.optional_tls, self.checked,
         )  # fmt: skip
 
 
@@ -84,15 +85,13 @@ class Mapper:
         self.edges: list[Edge] = []
         self.state = State([], {}, {}, {}, (), {}, {}, {}, 0, frozenset())
         self.defined: dict[Hashable, frozenset[str]] = {}  # version names by file, of all processes of one start
-        machine = searcher.target.machine
-        library_path = env.get("LD_LIBRARY_PATH", "")
-        self._library_path = directories(library_path, "", machine, ":;") if library_path else ()
-        self._levels = self.host.hwcaps_levels(machine)
+        self._library_path: tuple[str, ...] = ()
+        self._levels = self.host.hwcaps_levels(searcher.target.machine)
 
     def copy(self) -> Mapper:
         other = Mapper(self.searcher, self.env)
         other.objects, other.edges, other.state = list(self.objects), list(self.edges), self.state.copy()
-        other.defined = self.defined
+        other.defined, other._library_path = self.defined, self._library_path
         return other
 
     def path(self, index: int) -> str:
@@ -106,8 +105,8 @@ class Mapper:
         if "/" in name:
             name = self._expand(name, requester)
         hit = state.names.get(name)
-        if hit is None and "/" not in name:
-            hit = state.sonames.get(name)  # ELF-2
+        if hit is None:
+            hit = state.sonames.get(name)  # ELF-2; a DT_SONAME with a slash is met by just that text
             if hit is not None:
                 state.names[name] = hit
                 return self._met(requester, name, hit, "soname", "ELF-2", event)
@@ -145,8 +144,7 @@ class Mapper:
         """ELF-7: tokens in a name with a slash mean the requester's directory."""
         if "$" not in name or requester < 0:
             return name
-        dirs = directories(name, origin_of(self.objects[requester].path), self.searcher.target.machine)
-        return dirs[0] if dirs else name
+        return expand(name, origin_of(self.objects[requester].path), self.searcher.target) or name
 
     def _find(self, search: Search, name: str, requester: int) -> Candidate | None:
         """The search order of ELF-6."""
@@ -187,7 +185,7 @@ class Mapper:
         if tag is None:
             return None
         obj = self.objects[owner]
-        dirs = directories(tag, origin_of(obj.path), self.searcher.target.machine)
+        dirs = directories(tag, origin_of(obj.path), self.searcher.target)
         return self.searcher.in_directories(search, name, dirs, how, owner, rule)
 
     def _host_candidate(self, name: str) -> Candidate:
@@ -249,8 +247,12 @@ class Mapper:
         self.objects.append(obj)
         state = self.state
         state.live.append(index)
-        state.idents.setdefault(ident, index)
-        if not is_program:
+        if is_program:  # mapped by the kernel: glibc knows neither its name nor its file id
+            library_path = self.env.get("LD_LIBRARY_PATH", "")
+            if library_path:
+                self._library_path = directories(library_path, origin_of(obj.path), self.searcher.target, ":;")
+        else:
+            state.idents.setdefault(ident, index)
             state.names.setdefault(candidate.path, index)
             state.names.setdefault(name, index)
         if elf is not None and elf.soname:
@@ -258,14 +260,21 @@ class Mapper:
         return index
 
     def dependencies(self, root: int, event: int, preloads: Iterable[int]) -> tuple[int, ...]:
-        """Breadth-first list of ``root`` (ELF-19), mapping what is missing; filters precede their owner (ELF-18)."""
+        """Breadth-first list of ``root`` (ELF-19), mapping what is missing.
+
+        A filter's filtees are put before it, also when they already stand behind it, and are handled before the list
+        goes on; that an auxiliary filtee is not there is ignored, what a filtee itself lacks is not (ELF-18)."""
         order = [root, *dict.fromkeys(preloads)]
+        handled: set[int] = set()
         at = 0
         while at < len(order):
             index = order[at]
-            elf = self.objects[index].elf
+            if index in handled:
+                at += 1
+                continue
+            handled.add(index)
             direct: list[int] = []
-            for name, kind in _requests(elf):
+            for name, kind in _requests(self.objects[index].elf):
                 try:
                     got = self.open(name, index, index, event)
                 except Stop:
@@ -273,15 +282,14 @@ class Mapper:
                         continue
                     raise
                 direct.append(got)
-                if got not in order:
-                    if kind == "required":
+                if kind == "required":
+                    if got not in order:
                         order.append(got)
-                    else:
-                        order.insert(order.index(index), got)
-                        at += 1
+                elif got not in order or order.index(got) > order.index(index):
+                    order = [i for i in order if i != got]
+                    order.insert(order.index(index), got)  # before this one, so it is met next
             if index not in self.state.dependencies:
                 self.state.dependencies[index] = (index, *dict.fromkeys(direct))
-            at += 1
         self.state.search_lists[root] = tuple(order)
         return tuple(order)
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from abicheck.binary.elf import ElfSlice, header_verdict
 from abicheck.errors import BinaryError
-from abicheck.host import Host
+from abicheck.host import MULTIARCH, Host
 from abicheck.model import Attempt
 from abicheck.overlay import Found, View
 
-# glibc's $LIB and $PLATFORM by machine on the layouts we describe (ELF-8); an unknown token drops its element.
+# $PLATFORM by machine on the layouts we describe (ELF-8); an unknown token drops its element.
 PLATFORM = {62: "x86_64", 183: "aarch64", 3: "i686", 21: "ppc64le", 22: "s390x", 40: "v7l", 243: "riscv64"}
+# elf/dl-load.c is_dst: a bare token ends where an identifier would, so ``$LIBS`` and ``$ORIGINAL`` are plain text.
+_TOKEN = re.compile(r"\$(?:\{(ORIGIN|LIB|PLATFORM)\}|(ORIGIN|LIB|PLATFORM)(?![A-Za-z0-9_]))")
 LEGACY_SUBDIRS_UNTIL = (2, 36)  # NEWS 2.37: tls/, platform and legacy hwcaps directories are gone (ELF-15)
 
 
@@ -24,6 +27,12 @@ class Target:
     elf_class: int
     machine: int
     little: bool
+    lib: str = ""  # what $LIB stands for (ELF-8); empty: the machine's usual word
+
+    def on(self, host: Host) -> Target:
+        """The same on a host whose built-in directories are known: Debian's $LIB names the machine."""
+        triple = f"lib/{MULTIARCH.get(self.machine, '')}"
+        return replace(self, lib=triple) if f"/{triple}" in host.directories else self
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,25 +56,22 @@ class Search:
     other_class: bool = False
 
 
-def expand(text: str, origin: str, machine: int) -> str | None:
+def expand(text: str, origin: str, target: Target) -> str | None:
     """Expand ``$ORIGIN``, ``$LIB``, ``$PLATFORM`` (with or without braces); None when a token cannot be (ELF-8)."""
-    lib = "lib64" if machine in (62, 21, 22, 183) else "lib"
-    for token, value in (("ORIGIN", origin), ("LIB", lib), ("PLATFORM", PLATFORM.get(machine))):
-        for spelling in ("${" + token + "}", "$" + token):
-            if spelling in text:
-                if value is None:
-                    return None
-                text = text.replace(spelling, value)
-    return text
+    lib = target.lib or ("lib64" if target.machine in (62, 21, 22, 183) else "lib")
+    values = {"ORIGIN": origin, "LIB": lib, "PLATFORM": PLATFORM.get(target.machine)}
+    if any(values[m[1] or m[2]] is None for m in _TOKEN.finditer(text)):
+        return None
+    return _TOKEN.sub(lambda m: values[m[1] or m[2]] or "", text)
 
 
-def directories(tag: str, origin: str, machine: int, separators: str = ":") -> tuple[str, ...]:
+def directories(tag: str, origin: str, target: Target, separators: str = ":") -> tuple[str, ...]:
     """The directories of one path tag or variable, in order, each once; an empty element is the current directory."""
     for s in separators[1:]:
         tag = tag.replace(s, separators[0])
     out: list[str] = []
     for element in tag.split(separators[0]):
-        directory = expand(element, origin, machine)
+        directory = expand(element, origin, target)
         if directory is None:
             continue
         directory = directory.rstrip("/") or ("/" if directory else ".")
@@ -80,7 +86,7 @@ class Searcher:
     def __init__(self, view: View, host: Host, target: Target) -> None:
         self.view = view
         self.host = host
-        self.target = target
+        self.target = target.on(host)
         self.subdirs = self._subdirs()
         self._verdicts: dict[str, tuple[str, Found, ElfSlice | None, str]] = {}
 

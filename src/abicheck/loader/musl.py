@@ -23,7 +23,7 @@ from abicheck.loader.glibc import TARGETS, GlibcProcess, Relocated
 from abicheck.loader.glibc_binding import UNDEFINED, UNRESOLVED_WEAK, Resolution
 from abicheck.loader.glibc_mapping import Mapper, Object, Stop
 from abicheck.loader.glibc_search import Candidate, Search, Searcher, origin_of
-from abicheck.loader.process import Failure
+from abicheck.loader.process import Event, Failure
 from abicheck.model import Attempt
 from abicheck.overlay import Found, View
 
@@ -173,7 +173,7 @@ class MuslProcess(GlibcProcess):
                 found = loader = None
         mapper.libc = mapper.add(Candidate(path, "program", 0, "MUSL-4", found, loader), path, 0, 0, 0, ())
 
-    def _settle(self, root: int, order: tuple[int, ...], *, at_start: bool) -> None:
+    def _settle(self, root: int, order: tuple[int, ...], event: Event, *, at_start: bool) -> None:
         """Relocation in load order, the program last at start; versions and CPU levels are not compared (MUSL-3)."""
         self._mapper.state.dependencies[root] = order
         if not self.binds:
@@ -181,9 +181,9 @@ class MuslProcess(GlibcProcess):
         rest = [i for i in order if i != root]
         for index in [*rest, root] if at_start else order:
             if index not in self.relocated and self.objects[index].elf is not None:
-                self._relocate(index)
+                self._relocate(index, event)
 
-    def _relocate(self, index: int) -> None:
+    def _relocate(self, index: int, _event: Event) -> None:
         obj = self.objects[index]
         elf = obj.elf
         assert elf is not None

@@ -32,7 +32,8 @@ class Event:
     ``open`` is an absolute path (an import, or a dlopen by path) or a bare name (ctypes-style). ``caller`` is the path
     of the object that contains the dlopen call, for bare names (ELF-10: its RPATH chain serves that one lookup);
     None means the interpreter's ``_ctypes``/executable. ``dll_directory`` events (WIN-6) carry a directory and load
-    nothing. ``flags_global``: RTLD_GLOBAL. ``local_hint``: RTLD_LOCAL passed explicitly (macOS, MAC-17).
+    nothing. ``flags_global``: RTLD_GLOBAL. ``local_hint``: RTLD_LOCAL passed explicitly (macOS, MAC-17). ``lazy``:
+    opened without RTLD_NOW (ELF-44). ``deepbind``: RTLD_DEEPBIND (ELF-25).
     ``label`` is what a person would write (``import fastgrid``); ``certain`` is False when the Python code that leads
     here may not run; ``because`` says which line does (``fastgrid/__init__.py:3``).
     """
@@ -42,6 +43,7 @@ class Event:
     flags_global: bool = False
     local_hint: bool = False
     lazy: bool = False
+    deepbind: bool = False
     legacy_search: bool = False
     caller: str | None = None
     label: str = ""

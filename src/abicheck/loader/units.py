@@ -112,13 +112,12 @@ def events_of(effects: Iterable[Effect]) -> Iterator[Event]:
 def event_of(e: Effect) -> Event | None:
     """One effect as an event; None for effects that ask nothing of the loader."""
     chain = f"{e.because}" if e.because else ""
-    if e.kind == "extension":
-        return Event(e.path, "import", flags_global=e.flags_global, label=f"import {e.module}", certain=e.certain,
-                     optional=e.optional, because=chain)  # fmt: skip
-    if e.kind == "dlopen":
-        return Event(e.path or e.name, "dlopen", flags_global=e.flags_global, local_hint=e.local,
-                     legacy_search=e.legacy_search, label=f"import {e.module}", certain=e.certain, optional=e.optional,
-                     because=chain)  # fmt: skip
+    if e.kind in ("extension", "dlopen"):
+        return Event(
+            e.path or e.name, "import" if e.kind == "extension" else "dlopen", flags_global=e.flags_global,
+            local_hint=e.local, lazy=e.lazy, deepbind=e.deepbind, legacy_search=e.legacy_search,
+            label=f"import {e.module}", certain=e.certain, optional=e.optional, because=chain,
+        )  # fmt: skip
     if e.kind == "dll-directory" and e.path:
         return Event(e.path, "dll-directory", label=f"import {e.module}", certain=e.certain, because=chain)
     return None
