@@ -67,6 +67,34 @@ def test_member_that_is_encrypted(tmp_path: Path) -> None:
     assert "encrypted" in refused(path).message
 
 
+def test_member_packed_by_a_method_that_python_does_not_know(tmp_path: Path) -> None:
+    path = make_wheel(tmp_path, raw=[("toy/odd.py", b"x")])
+    data = bytearray(path.read_bytes())
+    data[data.rfind(b"PK\x01\x02") + 10] = 99
+    path.write_bytes(bytes(data))
+    assert "cannot unpack (99), 'toy/odd.py'" in refused(path).message
+
+
+@pytest.mark.parametrize("name", ["toy/" + "a" * 256 + ".py", "toy/" + "d/" * 300 + "x.so", "toy/" + "é" * 128 + "x"])
+def test_names_that_no_file_system_takes(tmp_path: Path, name: str) -> None:
+    assert "no file system takes" in refused(make_wheel(tmp_path, raw=[(name, b"")])).message
+
+
+def test_a_long_name_that_fits(tmp_path: Path) -> None:
+    name = "toy/" + "a" * 250 + ".py"
+    assert read_wheel(str(make_wheel(tmp_path, raw=[(name, b"")]))).member(name) is not None
+
+
+def test_a_file_with_files_below_it(tmp_path: Path) -> None:
+    path = make_wheel(tmp_path, raw=[("toy/a", b""), ("toy/a/b/x.so", ELF)])
+    assert "a file and a folder of one name, 'toy/a'" in refused(path).message
+
+
+def test_a_name_is_shown_as_it_is(tmp_path: Path) -> None:
+    message = refused(make_wheel(tmp_path, raw=[("toy/\x1b[2Jred.so", b"")])).message
+    assert "'toy/\\x1b[2Jred.so'" in message
+
+
 def test_doubled_members_and_case_twins_are_named(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="Duplicate name"):
         path = make_wheel(tmp_path, raw=[("toy/x.py", b"1"), ("toy/x.py", b"22"), ("toy/X.py", b"3")])

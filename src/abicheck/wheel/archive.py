@@ -7,9 +7,10 @@ what it would believe is checked here before a byte is inflated. All refusals ar
 from __future__ import annotations
 
 import os
+import posixpath
 import struct
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from abicheck.binary.source import ByteSource, BytesSource, DiskSource
@@ -22,6 +23,8 @@ MAX_RATIO = 1100  # deflate cannot exceed 1032:1, so more is a lie or an attack
 MAX_MEMBERS = 400_000
 MAX_DIRECTORY = 256 << 20
 MAX_TOTAL = 64 << 30
+MAX_NAME = 255  # bytes of one name, on every file system that conda environments live on; deeper trees are no package's
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)  # what Python unpacks
 _LOCAL = struct.Struct("<4s5H3I2H")
 _END = struct.Struct("<4s4H2IH")
 _END64 = struct.Struct("<4sQ2H2I4Q")
@@ -83,6 +86,7 @@ class Archive:
                 doubles.append(info.filename)
                 del seen[info.filename]
             seen[info.filename] = _item(info)
+        _check_folders(self.filename, seen)
         self.items = tuple(seen.values())
         self.doubles = tuple(dict.fromkeys(doubles))
         self._by_name = seen
@@ -205,20 +209,38 @@ def _check_name(filename: str, name: str) -> None:
     """Names that could leave the site-packages directory on some platform; pip refuses most of them too."""
     shown = name.encode("unicode_escape").decode("ascii")
     if name.startswith(("/", "\\")):
-        raise _bad("hostile-wheel", filename, f"has a member with an absolute name, {shown!r}")
+        raise _bad("hostile-wheel", filename, f"has a member with an absolute name, '{shown}'")
     if len(name) > 1 and name[1] == ":":
-        raise _bad("hostile-wheel", filename, f"has a member with a drive letter in its name, {shown!r}")
+        raise _bad("hostile-wheel", filename, f"has a member with a drive letter in its name, '{shown}'")
     if "\\" in name:
-        raise _bad("hostile-wheel", filename, f"has a member with a backslash in its name, {shown!r}")
+        raise _bad("hostile-wheel", filename, f"has a member with a backslash in its name, '{shown}'")
     if ".." in name.split("/"):
-        raise _bad("hostile-wheel", filename, f"has a member that climbs out of its folder, {shown!r}")
+        raise _bad("hostile-wheel", filename, f"has a member that climbs out of its folder, '{shown}'")
     if not name or any(ord(c) < 32 for c in name):
-        raise _bad("hostile-wheel", filename, f"has a member with control characters in its name, {shown!r}")
+        raise _bad("hostile-wheel", filename, f"has a member with control characters in its name, '{shown}'")
+    parts = name.split("/")
+    if len(parts) > MAX_NAME or any(len(p.encode("utf-8", "surrogatepass")) > MAX_NAME for p in parts):
+        raise _bad("hostile-wheel", filename, f"has a member whose name no file system takes, '{shown[:60]}...'")
+
+
+def _check_folders(filename: str, names: Collection[str]) -> None:
+    """A member that lies below another one, which is a file: pip cannot write both."""
+    seen: set[str] = set()
+    for name in names:
+        folder = posixpath.dirname(name)
+        while folder and folder not in seen:
+            if folder in names:
+                raise _bad("hostile-wheel", filename, f"has a file and a folder of one name, {folder!r}")
+            seen.add(folder)
+            folder = posixpath.dirname(folder)
 
 
 def _check_member(filename: str, info: zipfile.ZipInfo, limits: Limits, archive_size: int) -> None:
     if info.flag_bits & 0x1:
         raise _bad("hostile-wheel", filename, f"has an encrypted member, {info.filename!r}; pip cannot read it either")
+    if info.compress_type not in METHODS:
+        what = f"has a member packed by a method that pip cannot unpack ({info.compress_type}), {info.filename!r}"
+        raise _bad("unreadable-wheel", filename, what)
     if info.header_offset < 0 or info.header_offset + info.compress_size > archive_size:
         raise _bad("truncated-wheel", filename, f"has a member outside the file, {info.filename!r}")
     if info.compress_type == zipfile.ZIP_STORED and info.compress_size != info.file_size:
