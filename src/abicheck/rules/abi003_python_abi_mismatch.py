@@ -50,7 +50,7 @@ from abicheck.rules.loads import grade
 from abicheck.rules.naming import use_conda_build
 from abicheck.rules.promises import by_importance, mapped, name_of, tags_of
 from abicheck.rules.scene import LoadFailure, Native, Scene
-from abicheck.rules.wording import base, listed, older_wheel, ref, sentence
+from abicheck.rules.wording import base, conda_among, listed, older_wheel, ref, sentence
 
 RULE = Rule(
     id="ABI003",
@@ -236,7 +236,7 @@ def _failure(scene: Scene, subject: Origin, alike: list[LoadFailure], python: st
         remedies=_remedies(scene, subject),
         key=failure.symbol or failure.library or name_of(f),
         wheel=subject,
-        conda_package=f.owner if f.owner.kind == "conda" else None,
+        conda_package=conda_among(f.owner),
         subject=file,
         object=ref(scene.view, failure.provider),
         depends_on=g.depends_on,

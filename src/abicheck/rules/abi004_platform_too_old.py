@@ -51,7 +51,7 @@ from abicheck.rules.loads import grade
 from abicheck.rules.naming import use_conda_build
 from abicheck.rules.promises import by_importance, mapped, name_of
 from abicheck.rules.scene import LoadFailure, Scene
-from abicheck.rules.wording import base, conda_install, listed, older_wheel, ref, sentence
+from abicheck.rules.wording import base, conda_among, conda_install, listed, older_wheel, ref, sentence
 
 RULE = Rule(
     id="ABI004",
@@ -129,7 +129,7 @@ def _failing(scene: Scene, subject: Origin, alike: list[LoadFailure], needs: tup
         remedies=tuple(_remedies(scene, owner)),
         key=failure.version or "cpu",
         wheel=subject,
-        conda_package=owner if owner.kind == "conda" else None,
+        conda_package=conda_among(owner),
         subject=file,
         object=provider if provider != file else None,
         depends_on=depends,

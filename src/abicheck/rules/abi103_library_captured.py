@@ -45,7 +45,7 @@ from abicheck.rules import Rule
 from abicheck.rules.builds import compare, is_cxx
 from abicheck.rules.naming import use_conda_build
 from abicheck.rules.scene import Scene
-from abicheck.rules.wording import base, in_order, listed, ref, sentence
+from abicheck.rules.wording import base, conda_among, in_order, listed, ref, sentence
 
 RULE = Rule(
     id="ABI103",
@@ -106,7 +106,7 @@ def _finding(scene: Scene, meeting: Meeting, diff: Difference, capture: Capture,
     consequence = "every symbol asked of it is there"
     if inner:
         consequence = f"{len(inner)} C++ references bind to the other build now"
-    conda = next((o for o in (diff.second.origin, diff.first.origin, loser.origin) if o.kind == "conda"), None)
+    conda = conda_among(diff.second.origin, diff.first.origin, loser.origin)
     return Finding(
         rule=RULE.id,
         severity=Severity.WARNING if risky else Severity.NOTE,

@@ -49,7 +49,7 @@ from abicheck.rules import Rule
 from abicheck.rules.builds import compare
 from abicheck.rules.naming import use_conda_build
 from abicheck.rules.scene import Scene
-from abicheck.rules.wording import base, listed, ref, sentence, tried
+from abicheck.rules.wording import base, conda_among, listed, ref, sentence, tried
 
 RULE = Rule(
     id="ABI104",
@@ -134,7 +134,7 @@ def _taken(scene: Scene, name: str, before: str, after: str, who: list[tuple[Gro
         remedies=(use_conda_build(scene, found.origin.name),),
         key=f"{name} taken",
         wheel=found.origin,
-        conda_package=next((o for o in (passed.origin, who[0][0].origin) if o.kind == "conda"), None),
+        conda_package=conda_among(passed.origin, who[0][0].origin),
         subject=found,
         object=passed,
     )  # fmt: skip
@@ -150,7 +150,7 @@ def _finding(scene: Scene, group: Group, edge: Edge, requester: Mapped, provider
     asked, served, shipped = (ref(scene.view, p) for p in (requester.real, provider.real, own))
     assert served is not None and shipped is not None
     harmless = twins.same_content or twins.upward
-    conda = served.origin if served.origin.kind == "conda" else None
+    conda = conda_among(served.origin)
     return Finding(
         rule=RULE.id,
         severity=Severity.NOTE if harmless else Severity.WARNING,

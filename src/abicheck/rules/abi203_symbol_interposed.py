@@ -47,7 +47,7 @@ from abicheck.rules import Rule
 from abicheck.rules.builds import compare
 from abicheck.rules.naming import use_conda_build
 from abicheck.rules.scene import Scene
-from abicheck.rules.wording import base, in_order, listed, ref, sentence
+from abicheck.rules.wording import base, conda_among, in_order, listed, ref, sentence
 
 RULE = Rule(
     id="ABI203",
@@ -130,7 +130,7 @@ def _finding(
         ),
         key=f"{base(before)} {moved[0].symbol}",
         wheel=meeting.a.origin,
-        conda_package=next((o for o in (diff.second.origin, diff.first.origin) if o.kind == "conda"), None),
+        conda_package=conda_among(diff.second.origin, diff.first.origin),
         subject=user,
         object=winner,
         depends_on=("import-order",),

@@ -49,7 +49,7 @@ from abicheck.rules import Rule
 from abicheck.rules.builds import compare
 from abicheck.rules.naming import use_conda_build
 from abicheck.rules.scene import Scene
-from abicheck.rules.wording import base, counted, in_order, listed, ref, sentence
+from abicheck.rules.wording import base, conda_among, counted, in_order, listed, ref, sentence
 
 RULE = Rule(
     id="ABI204",
@@ -139,7 +139,7 @@ def _finding(
         ),
         key=f"{base(before)} {first}",
         wheel=meeting.a.origin,
-        conda_package=next((o for o in (diff.second.origin, diff.first.origin) if o.kind == "conda"), None),
+        conda_package=conda_among(diff.second.origin, diff.first.origin),
         subject=loser,
         object=winner,
         depends_on=("import-order",),

@@ -42,7 +42,7 @@ from abicheck.model import Confidence, Fact, Finding, Severity
 from abicheck.rules import Rule
 from abicheck.rules.naming import use_conda_build
 from abicheck.rules.scene import Scene
-from abicheck.rules.wording import base, ref, sentence
+from abicheck.rules.wording import base, conda_among, ref, sentence
 
 RULE = Rule(
     id="ABI303",
@@ -98,7 +98,7 @@ def _in_group(scene: Scene, group: Group) -> Iterator[Finding]:
             remedies=(use_conda_build(scene, group.origin.name),),
             key=base(edge.name),
             wheel=group.origin,
-            conda_package=served.origin if served is not None and served.origin.kind == "conda" else None,
+            conda_package=conda_among(served.origin) if served is not None else None,
             subject=asked,
             object=served,
         )  # fmt: skip

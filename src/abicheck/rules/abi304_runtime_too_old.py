@@ -51,7 +51,7 @@ from abicheck.loader.scenarios import Difference, Run
 from abicheck.model import Confidence, Dependence, Fact, Finding, Origin, Remedy, Severity
 from abicheck.rules import Rule
 from abicheck.rules.scene import Scene
-from abicheck.rules.wording import base, conda_install, import_first, in_order, listed, ref, sentence
+from abicheck.rules.wording import base, conda_among, conda_install, import_first, in_order, listed, ref, sentence
 
 RULE = Rule(
     id="ABI304",
@@ -159,7 +159,7 @@ def _finding(scene: Scene, subject: Origin, label: str, found: list[Skew], diff:
         confidence = min(confidence, Confidence.MEDIUM)
         assumption = f"{when.strip()} and {assumption}" if assumption else when.strip()
     will = {Severity.ERROR: "will crash", Severity.WARNING: "may crash"}.get(severity, "will run unsupported")
-    conda = next((o for o in (runtime.origin, user.origin) if o.kind == "conda"), None)
+    conda = conda_among(runtime.origin, user.origin)
     return Finding(
         rule=RULE.id,
         severity=severity,

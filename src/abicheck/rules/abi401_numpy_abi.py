@@ -54,7 +54,7 @@ from abicheck.rules import Rule
 from abicheck.rules.naming import conda_name, use_conda_build
 from abicheck.rules.numpy_demands import Numpy, Refusal, numpy_after, numpy_before, refusal
 from abicheck.rules.scene import Scene
-from abicheck.rules.wording import base, conda_install, listed, older_wheel, ref, sentence
+from abicheck.rules.wording import base, conda_among, conda_install, listed, older_wheel, ref, sentence
 from abicheck.transaction import requirements_of
 
 RULE = Rule(
@@ -178,7 +178,7 @@ def _finding(
         remedies=tuple(_remedies(scene, group, worst.refusal, was, culprit)),
         key=f"numpy {worst.refusal.kind} {base(worst.unit.path).partition('.')[0]}",
         wheel=culprit if culprit is not None else group.origin,
-        conda_package=next((o for o in (group.origin, now.origin) if o.kind == "conda"), None),
+        conda_package=conda_among(group.origin, now.origin),
         subject=subject,
         depends_on=() if sure else ("python-code",),
         assumption=" and ".join(

@@ -54,7 +54,7 @@ from abicheck.rules.copies import pairs
 from abicheck.rules.naming import use_conda_build
 from abicheck.rules.scene import Scene
 from abicheck.rules.settings import SHELL, Variable, variables
-from abicheck.rules.wording import base, ref, sentence
+from abicheck.rules.wording import base, conda_among, ref, sentence
 
 RULE = Rule(
     id="ABI601",
@@ -292,7 +292,7 @@ def _finding(scene: Scene, row: DataDirectory, variable: Variable, reader: Reade
         remedies=tuple(_remedies(scene, variable, wheel, severity)),
         key=f"{row.family} {variable.name}",
         wheel=wheel,
-        conda_package=next((o for o in (variable.setter, reader.origin) if o.kind == "conda"), None),
+        conda_package=conda_among(variable.setter, reader.origin),
         subject=subject,
         object=variable.file,
         depends_on=("environment",),

@@ -47,7 +47,7 @@ from abicheck.rules import Rule
 from abicheck.rules.builds import compare
 from abicheck.rules.naming import use_conda_build
 from abicheck.rules.scene import Scene
-from abicheck.rules.wording import base, listed, ref, sentence
+from abicheck.rules.wording import base, conda_among, listed, ref, sentence
 
 RULE = Rule(
     id="ABI604",
@@ -136,7 +136,7 @@ def _finding(scene: Scene, group: Group, clash: Clash) -> Finding:
         ),
         key=first,
         wheel=group.origin,
-        conda_package=theirs.origin if theirs.origin.kind == "conda" else None,
+        conda_package=conda_among(theirs.origin),
         subject=mine,
         object=theirs,
         depends_on=("import-order",),

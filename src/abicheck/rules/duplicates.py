@@ -12,7 +12,7 @@ from abicheck.rules.copies import Copy, Crossing, Pair, crossings
 from abicheck.rules.naming import use_conda_build
 from abicheck.rules.scene import Scene
 from abicheck.rules.settings import Variable, variables
-from abicheck.rules.wording import base, ref, sentence
+from abicheck.rules.wording import base, conda_among, ref, sentence
 
 _HOW = {
     "name": "by its name",
@@ -45,7 +45,7 @@ def finding(scene: Scene, rule: str, pair: Pair) -> Iterator[Finding]:
         remedies=tuple(_remedies(scene, pair, kind, severity)),
         key=f"{kind.name} {base(pair.mine.path)} {base(pair.other.path)}",
         wheel=pair.subject.origin,
-        conda_package=pair.other.origin if pair.other.origin.kind == "conda" else None,
+        conda_package=conda_among(pair.other.origin),
         subject=ref(scene.view, pair.mine.path),
         object=ref(scene.view, pair.other.path),
         depends_on=_depends(pair, row, setting),

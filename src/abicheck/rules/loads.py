@@ -12,7 +12,7 @@ from abicheck.loader.process import Failure
 from abicheck.model import Confidence, Dependence, Fact, Finding, Remedy, Severity
 from abicheck.rules.naming import use_conda_build
 from abicheck.rules.scene import LoadFailure, Scene
-from abicheck.rules.wording import base, import_first, listed, older_wheel, ref, sentence, tried
+from abicheck.rules.wording import base, conda_among, import_first, listed, older_wheel, ref, sentence, tried
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +35,8 @@ def findings(scene: Scene, rule: str, pick: Callable[[Failure], bool], more: Add
         if pick(f.failure):
             groups.setdefault(_cause(f), []).append(f)
     for alike in groups.values():
-        alike.sort(key=lambda f: (_RANK[f.importance], f.unit.module))
+        alike.sort(key=lambda f: (f.rank, f.unit.module))
         yield _finding(scene, rule, alike, more)
-
-
-_RANK = {"demanded": 0, "reachable": 1, "unreferenced": 2, "optional": 3}
 
 
 def _cause(f: LoadFailure) -> tuple[object, ...]:
@@ -92,9 +89,7 @@ def _finding(scene: Scene, rule: str, alike: list[LoadFailure], more: Addition) 
     facts, remedies = more(scene, f)
     subject = ref(scene.view, failure.requester)
     provider = ref(scene.view, failure.provider)
-    other = next((o.origin for o in (provider, subject) if o is not None and o.origin.kind == "conda"), None)
-    if f.owner.kind == "conda":
-        other = other or f.owner
+    owners = (*(o.origin for o in (provider, subject) if o is not None), f.owner)
     return Finding(
         rule=rule,
         severity=g.severity,
@@ -104,7 +99,7 @@ def _finding(scene: Scene, rule: str, alike: list[LoadFailure], more: Addition) 
         remedies=(*remedies, *_remedies(scene, f)),
         key=_key(f),
         wheel=f.subject,
-        conda_package=other,
+        conda_package=conda_among(*owners),
         subject=subject,
         object=provider if provider != subject else None,
         depends_on=g.depends_on,

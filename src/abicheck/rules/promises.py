@@ -56,12 +56,9 @@ def breaks_promise(scene: Scene, failure: Failure) -> bool:
     return allowed is not None and version_key(failure.version) > version_key(allowed)
 
 
-_RANK = {"demanded": 0, "reachable": 1, "unreferenced": 2, "optional": 3}
-
-
 def by_importance(f: LoadFailure) -> tuple[int, str]:
     """Sort key: what importing the project is certain to load comes first."""
-    return _RANK[f.importance], name_of(f)
+    return f.rank, name_of(f)
 
 
 def name_of(f: LoadFailure) -> str:

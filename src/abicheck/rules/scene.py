@@ -10,7 +10,7 @@ import functools
 import posixpath
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 from abicheck.binary.elf import ElfSlice
 from abicheck.binary.facts import Slice
@@ -30,7 +30,7 @@ from abicheck.loader.units import bare_group, group_of, whole_unit
 from abicheck.model import Orders, Origin, Skipped
 from abicheck.rules.ground import Native, native_name
 from abicheck.rules.meetings import Meetings
-from abicheck.rules.sites import ImportSites
+from abicheck.rules.sites import Importance, ImportSites
 from abicheck.rules.wording import in_order
 
 __all__ = ["LoadFailure", "Native", "Scene"]
@@ -54,7 +54,7 @@ class LoadFailure:
     owner: Origin
     subject: Origin
     result: EventResult
-    importance: Literal["demanded", "reachable", "optional", "unreferenced"]
+    importance: Importance
     cause: Group | None = None
     cause_import: str = ""
     orders: Orders | None = None
@@ -63,6 +63,11 @@ class LoadFailure:
     def failure(self) -> Failure:
         assert self.result.failure is not None
         return self.result.failure
+
+    @property
+    def rank(self) -> int:
+        """0 for the gravest importance: what sorts failures that are told as one."""
+        return get_args(Importance).index(self.importance)
 
     @property
     def action(self) -> str:
@@ -261,7 +266,7 @@ class Scene(Meetings):
             return among
         return simulator.fresh(whole_unit(self.importer, unit))
 
-    def importance(self, group: Group, unit: Unit) -> Literal["demanded", "reachable", "optional", "unreferenced"]:
+    def importance(self, group: Group, unit: Unit) -> Importance:
         """How sure it is that a program that uses the project loads this unit."""
         if unit.demanded or unit.path in {u.path for u in self.as_imported(group.origin).certain.units}:
             return "demanded"

@@ -15,7 +15,7 @@ from typing import Literal
 from abicheck.loader.units import Importer
 from abicheck.overlay import View
 
-Importance = Literal["reachable", "optional", "unreferenced"]
+Importance = Literal["demanded", "reachable", "unreferenced", "optional"]  # gravest first
 _EXCUSES = {"ImportError", "ModuleNotFoundError", "OSError", "Exception", "BaseException", "EnvironmentError"}
 
 
@@ -43,7 +43,8 @@ class ImportSites:
         self._parsed: dict[str, list[tuple[frozenset[str], int, bool]]] = {}
 
     def importance(self, module: str) -> Importance:
-        """What the project's code says of one of its extension modules."""
+        """What the project's code says of one of its extension modules. Never ``demanded``: that needs the imports
+        followed."""
         sites = list(self.sites(module))
         if not sites:
             return "unreferenced"

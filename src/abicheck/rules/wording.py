@@ -68,6 +68,11 @@ def older_wheel(project: str, version: str) -> Remedy:
     return Remedy("or choose an earlier release of the wheel", f'pip install "{project}<{version}"')
 
 
+def conda_among(*owners: Origin) -> Origin | None:
+    """The first of some owners that conda brought, for ``Finding.conda_package``; None when none is."""
+    return next((o for o in owners if o.kind == "conda"), None)
+
+
 def import_first(names: Sequence[str]) -> Remedy:
     chain = "; ".join(f"import {n}" for n in names)
     return Remedy("or import in the order that works", f"python -c {shlex.quote(chain)}")
