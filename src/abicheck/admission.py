@@ -22,15 +22,16 @@ from abicheck.host import Host
 from abicheck.inputs.markers import supported_tags
 from abicheck.overlay import View
 from abicheck.prefix import Interpreter
-from abicheck.wheel import Wheel
+from abicheck.wheel import Problem, Wheel
 
-Reason = Literal["platform", "libc", "glibc", "macos", "macos-minor", "python", "requires-python"]
+Reason = Literal["platform", "libc", "glibc", "macos", "macos-minor", "python", "requires-python", "broken"]
 
 _MANYLINUX = re.compile(r"manylinux_2_(?P<minor>\d+)_(?P<arch>\w+)")
 _LEGACY = re.compile(r"manylinux(?P<name>1|2010|2014)_(?P<arch>\w+)")
 _LEGACY_MINOR = {"1": 5, "2010": 12, "2014": 17}
 _MUSLLINUX = re.compile(r"musllinux_1_(?P<minor>\d+)_(?P<arch>\w+)")
 _MACOSX = re.compile(r"macosx_(?P<major>\d+)_(?P<minor>\d+)_(?P<arch>\w+)")
+STRICT_PIP = Version("24.1")  # its release notes: legacy versions and specifiers are not supported any more
 NEWEST_MUSL = 2  # musllinux_1_N: no release of musl is above 1.2, so no wheel promises more
 
 
@@ -70,12 +71,14 @@ def platform_tag(text: str) -> PlatformTag:
 @dataclass(frozen=True, slots=True, eq=False)
 class Refusal:
     """Why pip refuses a wheel. ``tag``: the wheel's tag that comes nearest to fitting; ``reasons``: what is wrong with
-    that one; ``accepted``: all tags that this environment takes, best first."""
+    that one; ``accepted``: all tags that this environment takes, best first; ``problem``: what is wrong inside the
+    wheel when that is the reason (``broken``)."""
 
     wheel: Wheel
     tag: Tag
     reasons: tuple[Reason, ...]
     accepted: tuple[Tag, ...]
+    problem: Problem | None = None
 
     @property
     def host_decides(self) -> bool:
@@ -127,8 +130,10 @@ def _platform_reason(tag: PlatformTag, host: Host) -> Reason | None:
     return None
 
 
-def refusal(wheel: Wheel, interpreter: Interpreter, subdir: str, host: Host, *, musl: bool = False) -> Refusal | None:
-    """Why pip would not install the wheel there; None when it would."""
+def refusal(
+    wheel: Wheel, interpreter: Interpreter, subdir: str, host: Host, *, musl: bool = False, pip: str = ""
+) -> Refusal | None:
+    """Why pip would not install the wheel there; None when it would. ``pip``: its version there, empty: a current one."""
     accepted = accepted_tags(interpreter, subdir, host, musl=musl)
     if wheel.tags.isdisjoint(accepted):
         tag, reasons = _nearest(wheel.tags, accepted, subdir, host)
@@ -136,7 +141,21 @@ def refusal(wheel: Wheel, interpreter: Interpreter, subdir: str, host: Host, *, 
     if not python_suits(wheel.requires_python, interpreter.version):
         best = next(t for t in accepted if t in wheel.tags)
         return Refusal(wheel, best, ("requires-python",), accepted)
+    problem = next((p for p in wheel.problems if p.refused and _is_refused(p, pip)), None)
+    if problem is not None:
+        best = next(t for t in accepted if t in wheel.tags)
+        return Refusal(wheel, best, ("broken",), accepted, problem)
     return None
+
+
+def _is_refused(problem: Problem, pip: str) -> bool:
+    """pip took requirements that are none (``torch (>=1.8.*)``) until it parsed metadata strictly."""
+    if problem.kind != "requirement-invalid":
+        return True
+    try:
+        return not pip or Version(pip) >= STRICT_PIP
+    except InvalidVersion:
+        return True
 
 
 def python_suits(requires: str, version: str) -> bool:
@@ -156,7 +175,7 @@ def _nearest(tags: Iterable[Tag], accepted: tuple[Tag, ...], subdir: str, host: 
 
 
 _RANK: dict[Reason, int] = {
-    "glibc": 0, "macos": 0, "macos-minor": 1, "python": 2, "libc": 3, "platform": 4, "requires-python": 5,
+    "glibc": 0, "macos": 0, "macos-minor": 1, "python": 2, "libc": 3, "platform": 4, "requires-python": 5, "broken": 6,
 }  # fmt: skip
 
 

@@ -226,7 +226,9 @@ def _refused(asked: Inputs, prefix: Prefix, interpreter: Interpreter, subdir: st
     """Wheels that pip does not let in: they are reported (ABI001) and have no part in the rest."""
     where = choose_host(host, subdir)
     musl = built_for_musl(view_before(prefix, where), interpreter, where)
-    found = (refusal(r.wheel, interpreter, subdir, where, musl=musl) for r in asked.requests)
+    pip = prefix.distribution("pip")
+    version = pip.version if pip is not None else ""
+    found = (refusal(r.wheel, interpreter, subdir, where, musl=musl, pip=version) for r in asked.requests)
     return [r for r in found if r is not None]
 
 

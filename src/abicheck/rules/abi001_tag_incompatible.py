@@ -1,4 +1,4 @@
-"""pip will refuse the wheel here: its tags or its Requires-Python do not fit.
+"""pip will refuse the wheel here: its tags or its Requires-Python do not fit, or it is broken.
 
 ## What happens
 
@@ -12,7 +12,10 @@ the list that it derives from the interpreter and the machine it runs on (PY-1).
 every N up to the host's glibc and `linux_ARCH` (PY-3); never `musllinux`, because conda's Python is linked to glibc
 (MUSL-5). On macOS 11 and later only `macosx_M_0` counts, so a tag like `macosx_12_3_arm64` fits no machine (PY-4).
 Windows tags carry no version (PY-5). `abi3` wheels serve their minor version and later ones, and never a
-free-threaded build (PY-6). Requires-Python in the wheel's METADATA must hold for the interpreter's version.
+free-threaded build (PY-6). Requires-Python in the wheel's METADATA must hold for the interpreter's version. And pip
+reads the wheel's own metadata: without RECORD, with another name or version inside than in the file name, with a
+requirement or an entry point that is none, or with files in an unknown scheme, it stops; hashes and sizes in RECORD
+it does not compare.
 
 ## Example
 
@@ -64,7 +67,7 @@ RULE = Rule(
 )
 _RULES: dict[Reason, str] = {
     "platform": "PY-1", "libc": "MUSL-5", "glibc": "PY-3", "macos": "PY-4", "macos-minor": "PY-4", "python": "PY-1",
-    "requires-python": "PY-1",
+    "requires-python": "PY-1", "broken": "PY-11",
 }  # fmt: skip
 
 
@@ -101,6 +104,8 @@ def _refused(scene: Scene, refused: Refusal) -> Finding:
 def _because(scene: Scene, refused: Refusal, reason: Reason) -> str:
     """One reason in the reader's words, without a full stop."""
     tag, wheel = platform_tag(refused.tag.platform), refused.wheel
+    if refused.problem is not None:
+        return refused.problem.text
     if reason == "requires-python":
         return f"it requires Python {wheel.requires_python}, and this is {scene.interpreter.version}"
     if reason == "python":
@@ -160,6 +165,11 @@ def _dotted(version: tuple[int, ...]) -> str:
 def _evidence(refused: Refusal) -> Iterator[Fact]:
     wheel = refused.wheel
     ref = FileRef(wheel.filename, wheel_origin(wheel))
+    if refused.problem is not None:
+        at = refused.problem.member
+        place = FileRef(at, wheel_origin(wheel), at) if at else ref
+        yield Fact(refused.problem.text, place, loader_rule=_RULES["broken"])
+        return
     tags = sorted(map(str, wheel.tags))
     yield Fact(f"its name has the tags {listed(tags)}", ref, loader_rule="PY-1")
     if "requires-python" in refused.reasons:
@@ -188,7 +198,7 @@ def _near(refused: Refusal) -> list[str]:
 
 def _remedies(scene: Scene, refused: Refusal) -> Iterator[Remedy]:
     wheel = refused.wheel
-    if "requires-python" not in refused.reasons:
+    if not {"requires-python", "broken"} & set(refused.reasons):
         yield Remedy("download the build for this environment", download_command(scene, refused))
     yield use_conda_build(scene, wheel.name)
     if "platform" not in refused.reasons and "libc" not in refused.reasons:

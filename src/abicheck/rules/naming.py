@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from packaging.utils import canonicalize_name
 
-from abicheck.knowledge import project_names
 from abicheck.model import Remedy
+from abicheck.rules.ownership import twin_of
 from abicheck.rules.scene import Scene
 from abicheck.rules.wording import conda_install
 
@@ -13,15 +13,16 @@ from abicheck.rules.wording import conda_install
 def conda_name(scene: Scene, project: str) -> str:
     """The conda package to install instead: the one that holds the project's dist-info here, else the table of names
     that differ, else the same name."""
-    wanted = canonicalize_name(project)
-    dist = scene.prefix.distribution(wanted)
-    if dist is not None and dist.owner is not None:
-        return dist.owner.name
-    pair = project_names.conda_name(wanted)
-    return pair.conda if pair is not None else wanted
+    twin = twin_of(scene.prefix, project)
+    return twin.conda if twin is not None else canonicalize_name(project)
 
 
 def use_conda_build(scene: Scene, project: str) -> Remedy:
-    """Install a project with conda instead of pip."""
-    command = conda_install(scene.prefix.display, conda_name(scene, project))
+    """Install a project with conda instead of pip. Where neither the environment nor a table knows it there, look for
+    it first: many projects have no conda package."""
+    twin = twin_of(scene.prefix, project)
+    if twin is None:
+        command = f"conda search {canonicalize_name(project)}"
+        return Remedy("see whether conda has a build of it, made for this environment's libraries", command)
+    command = conda_install(scene.prefix.display, twin.conda)
     return Remedy("take the conda build, made for this environment's libraries", command)

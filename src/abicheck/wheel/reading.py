@@ -10,6 +10,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from packaging.requirements import InvalidRequirement, Requirement
 from packaging.tags import Tag
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
@@ -17,7 +18,14 @@ from packaging.version import InvalidVersion, Version
 from abicheck.binary.reading import HEAD, is_binary
 from abicheck.binary.source import ByteSource
 from abicheck.cache import disk_stamp
-from abicheck.distinfo import RecordRow, parse_entry_points, parse_metadata, parse_record, parse_wheel_file
+from abicheck.distinfo import (
+    RecordRow,
+    parse_entry_points,
+    parse_metadata,
+    parse_record,
+    parse_wheel_file,
+    script_name,
+)
 from abicheck.errors import InputError
 from abicheck.wheel.archive import Archive, Limits
 
@@ -35,6 +43,7 @@ ProblemKind = Literal[
     "version-mismatch",
     "wheel-version",
     "script-invalid",
+    "requirement-invalid",
 ]
 
 
@@ -158,11 +167,13 @@ def read_wheel(path: str, *, limits: Limits | None = None) -> Wheel:
     record_data = _optional(archive, f"{dist_info}/RECORD")
     record = parse_record(record_data) if record_data is not None else ()
     points = parse_entry_points(_optional(archive, f"{dist_info}/entry_points.txt") or b"")
+    console, gui = dict(points.get("console_scripts", {})), dict(points.get("gui_scripts", {}))
     members = tuple(_members(archive))
     problems = [
         *_identity_problems(name, str(version), described.name, described.version, wheel_file.version),
         *_member_problems(archive),
         *_record_problems(record_data, record, members, dist_info),
+        *_metadata_problems(described.requires_dist, [*console.items(), *gui.items()], dist_info),
     ]
     return Wheel(
         path=path,
@@ -181,8 +192,8 @@ def read_wheel(path: str, *, limits: Limits | None = None) -> Wheel:
         dist_info=dist_info,
         members=members,
         record=record,
-        console_scripts=dict(points.get("console_scripts", {})),
-        gui_scripts=dict(points.get("gui_scripts", {})),
+        console_scripts=console,
+        gui_scripts=gui,
         problems=tuple(problems),
         archive=archive,
     )
@@ -261,7 +272,7 @@ def _member_problems(archive: Archive) -> list[Problem]:
             )
         parts = item.name.split("/")
         if parts[0].endswith(".data") and len(parts) > 1 and not _known_scheme(parts):
-            what = "is in no scheme of the .data folder, so pip refuses the wheel"
+            what = f"{item.name} is in no scheme of the .data folder"
             out.append(Problem("scheme-unknown", what, item.name, refused=True))
     return out
 
@@ -283,9 +294,28 @@ def _record_problems(
         if row.path.startswith("/") or ".." in posixpath.normpath(row.path).split("/"):
             out.append(Problem("record-incomplete", "RECORD lists a path outside the wheel", row.path))
         elif row.path in sizes and row.size >= 0 and row.size != sizes[row.path]:
-            out.append(Problem("record-size", f"RECORD says {row.size} bytes, the archive {sizes[row.path]}", row.path))
+            text = f"RECORD says {row.size} bytes, the archive {sizes[row.path]}; pip does not compare them"
+            out.append(Problem("record-size", text, row.path))
     own = {f"{dist_info}/{n}" for n in ("RECORD", "RECORD.jws", "RECORD.p7s")}
     out += [
-        Problem("record-incomplete", "RECORD does not list it", n) for n in sizes if n not in listed and n not in own
+        Problem("record-incomplete", "RECORD does not list it; pip installs it all the same", n)
+        for n in sizes
+        if n not in listed and n not in own
     ]
+    return out
+
+
+def _metadata_problems(requires: tuple[str, ...], scripts: list[tuple[str, str]], dist_info: str) -> list[Problem]:
+    """Lines that pip reads before it installs, or when it makes the wrappers, and stops at (PY-11, PY-19)."""
+    out = []
+    for line in requires:
+        try:
+            Requirement(line)
+        except InvalidRequirement:
+            text = f"its requirement {line!r} is not valid"
+            out.append(Problem("requirement-invalid", text, f"{dist_info}/METADATA", refused=True))
+    for name, value in scripts:
+        if script_name(name, value) is None:
+            text = f"its entry point {name!r} names no function ({value})"
+            out.append(Problem("script-invalid", text, f"{dist_info}/entry_points.txt", refused=True))
     return out
