@@ -296,6 +296,26 @@ def test_words_that_mean_nothing(here: Path, bench: Bench, arguments: Sequence[s
     assert ran.status == 2 and says in ran.err
 
 
+NESTED = "[" * 100_000 + "]" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "arguments"),
+    [
+        ("r.json", NESTED, ("r.json",)),
+        ("pylock.toml", f"x = {NESTED}", ("pylock.toml",)),
+        ("base.json", NESTED, ("WHEEL", "--baseline", "base.json")),
+        ("host.json", NESTED, ("WHEEL", "--host", "host.json")),
+        ("abicheck.toml", f"x = {NESTED}", ("WHEEL", "--config", "abicheck.toml")),
+    ],
+    ids=["report", "lock", "baseline", "host", "config"],
+)  # fmt: skip
+def test_documents_that_nest_without_end(here: Path, bench: Bench, name: str, text: str, arguments: list[str]) -> None:
+    wheel = plain(here).name
+    (here / name).write_text(text)
+    assert name in error(abicheck(*(wheel if a == "WHEEL" else a for a in arguments), "-p", "env", cwd=here))
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

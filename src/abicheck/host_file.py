@@ -67,7 +67,7 @@ def read_host_file(path: str, subdir: str) -> Host:
     try:
         with open(path, "rb") as f:
             document = msgspec.json.decode(f.read(64 << 20), type=HostFile)
-    except (OSError, msgspec.MsgspecError) as e:
+    except (OSError, msgspec.MsgspecError, RecursionError) as e:
         raise InputError("not-a-host-file", f"{path} does not describe a host: {e}", hint) from e
     if document.format != FORMAT or document.version != VERSION:
         raise InputError("not-a-host-file", f"{path} does not describe a host in a form that is known", hint)

@@ -136,7 +136,7 @@ def read_baseline(text: str, name: str) -> Baseline:
         if data["schema"] != 1:
             raise InputError("baseline-version", f"{name} is a baseline of schema {data['schema']}, this reads 1")
         return Baseline({str(f["fingerprint"]): str(f["text"]) for f in data["findings"]})
-    except (ValueError, KeyError, TypeError) as e:
+    except (ValueError, KeyError, TypeError, RecursionError) as e:
         hint = "write a new one with --write-baseline"
         raise InputError("baseline-malformed", f"{name} is not a baseline file ({e})", hint) from e
 

@@ -64,6 +64,13 @@ def test_what_is_no_python_is_said(source: str) -> None:
     assert "not valid Python" in summary.problem
 
 
+@pytest.mark.parametrize(
+    "source", ["x = " + "-" * 50_000 + "1", "x = " + "lambda: " * 900 + "1"], ids=["parser", "ours"]
+)
+def test_what_nests_without_end_is_said(source: str) -> None:
+    assert "deep" in summarize(source).problem
+
+
 def test_summaries_survive_storage() -> None:
     summary = summarize(SAMPLE)
     packed = msgspec.msgpack.encode(summary)

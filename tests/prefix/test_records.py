@@ -82,11 +82,16 @@ def test_missing_and_odd_keys(maker: Maker, value: object) -> None:
     assert prefix.subdir == "linux-64"
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{", "null", "version https://git-lfs.github.com/spec/v1\noid sha256:0"])
+NESTED = '{"name": "broken", "x": ' + "[" * 100_000 + "]" * 100_000 + "}"
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:0"
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", "null", POINTER, NESTED], ids=range(6))
 def test_what_is_no_record_is_named(maker: Maker, content: str) -> None:
     (maker.root / "conda-meta" / "broken-1-0.json").write_text(content)
     prefix = open_prefix(str(maker.root))
     assert [s.path for s in prefix.problems] == ["conda-meta/broken-1-0.json"]
+    assert "broken" not in prefix.problems[0].reason, "the path is said once"
     assert all(r.name != "broken" for r in prefix.records)
 
 

@@ -50,7 +50,7 @@ def _read_toml(path: str) -> dict[str, Any]:
             return tomllib.load(f)
     except OSError as e:
         raise UsageError("config-unreadable", f"{path} cannot be read: {e.strerror or e}") from e
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as e:
         raise UsageError("config-syntax", f"{path} is not TOML: {e}") from e
 
 

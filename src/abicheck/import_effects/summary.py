@@ -18,19 +18,27 @@ _COMPARES |= {ast.Is: "is", ast.IsNot: "is not", ast.In: "in", ast.NotIn: "not i
 _UNARY = {ast.Not: "not", ast.USub: "-", ast.UAdd: "+", ast.Invert: "~"}
 
 
+# What CPython says of source that it does not compile; nesting beyond its parser's stack is a MemoryError.
+NO_PYTHON = (SyntaxError, ValueError, RecursionError, MemoryError)
+TOO_DEEP = "nests too deeply to be read"
+
+
 def summarize(source: str) -> t.ModuleSummary:
     """The import-time tree of a module. Never raises: source that is no Python gives a summary that says so."""
     stripped, ranges = strip_bodies(source)
     try:
         parsed = _parse(stripped)
-    except (SyntaxError, ValueError):
+    except NO_PYTHON:
         ranges = {}
         try:
             parsed = _parse(source)
-        except (SyntaxError, ValueError, RecursionError) as e:
-            return t.ModuleSummary((), f"is not valid Python ({e})")
+        except NO_PYTHON as e:
+            return t.ModuleSummary((), f"is not valid Python ({e})" if str(e) else TOO_DEEP)
     reader = _Reader(ranges, annotations=not _has_postponed_annotations(parsed.body))
-    return t.ModuleSummary(reader.block(parsed.body))
+    try:
+        return t.ModuleSummary(reader.block(parsed.body))
+    except RecursionError:
+        return t.ModuleSummary((), TOO_DEEP)
 
 
 def read_function(source: str, first: int, last: int) -> t.FunctionSummary | None:
@@ -43,7 +51,7 @@ def read_function(source: str, first: int, last: int) -> t.FunctionSummary | Non
     text = ("if 1:\n" if indented else "") + "\n".join(lines) + "\n"
     try:
         parsed: ast.stmt = _parse(text).body[0]
-    except (SyntaxError, ValueError, IndexError):
+    except (*NO_PYTHON, IndexError):
         return None
     if indented and isinstance(parsed, ast.If):
         parsed = parsed.body[0]

@@ -237,7 +237,7 @@ def read_report(data: bytes, name: str, ground: Ground, beside: str) -> Inputs:
     """The JSON of ``pip install --dry-run --report``, format version 1. Raises ``InputError``."""
     try:
         report = msgspec.json.decode(data)
-    except msgspec.MsgspecError as e:
+    except (msgspec.MsgspecError, RecursionError) as e:
         raise InputError("not-a-report", f"{name} is not JSON: {e}.", "pip install --dry-run --report r.json …") from e
     if not isinstance(report, dict) or not isinstance(report.get("install"), list):
         raise InputError("not-a-report", f"{name} is not an installation report of pip (it has no install list).")
@@ -304,7 +304,7 @@ def read_lock(path: str, ground: Ground) -> Inputs:
         selected = list(lock.select(environment=environment, tags=list(ground.tags)))
     except OSError as e:
         raise InputError("unreadable-lock", f"{path} cannot be read: {e.strerror or e}.") from e
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, PylockValidationError) as e:
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError, PylockValidationError) as e:
         raise InputError("not-a-lock", f"{path} is not a pylock file: {e}.") from e
     except PylockSelectError as e:
         raise InputError("lock-does-not-fit", f"{path} does not fit this environment: {e}.") from e

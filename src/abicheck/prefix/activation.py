@@ -55,7 +55,7 @@ def environment_variables(files: Files) -> Mapping[str, str]:
 def _json(data: bytes | None) -> Any:
     try:
         return msgspec.json.decode(data) if data else None
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return None
 
 

@@ -219,7 +219,7 @@ def _entry_point_scripts(files: DiskFiles) -> tuple[str, ...]:
     data = read_bytes(files, "info/link.json")
     try:
         link = msgspec.json.decode(data) if data else {}
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return ()
     noarch = link.get("noarch") if isinstance(link, dict) else None
     points = noarch.get("entry_points") if isinstance(noarch, dict) else None

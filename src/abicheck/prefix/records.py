@@ -122,6 +122,7 @@ class RawTail(msgspec.Struct):
     paths_data: RawPaths | None = None
 
 
+DAMAGED = (msgspec.MsgspecError, RecursionError)  # no JSON of the right shape, or nested without end
 _HEAD = msgspec.json.Decoder(RawHead)
 _TAIL = msgspec.json.Decoder(RawTail)
 _PATHS = msgspec.json.Decoder(RawPaths)
@@ -132,8 +133,8 @@ def parse_record(data: bytes, source: str, place: Callable[[str, str], str]) -> 
     site-packages directory) to where it is linked. Raises ``ValueError`` when it is not a record."""
     try:
         head = _HEAD.decode(data)
-    except msgspec.MsgspecError as e:
-        raise ValueError(f"{source}: {e}") from e
+    except DAMAGED as e:
+        raise ValueError(str(e)) from e
     files = tuple(f.replace("\\", "/") for f in strings(head.files))
 
     def load() -> Mapping[str, PathInfo]:
@@ -176,7 +177,7 @@ def parse_head(data: bytes) -> RawHead:
     """``info/index.json`` of a package. Raises ``ValueError``."""
     try:
         return _HEAD.decode(data)
-    except msgspec.MsgspecError as e:
+    except DAMAGED as e:
         raise ValueError(str(e)) from e
 
 
@@ -184,7 +185,7 @@ def package_paths(data: bytes) -> Mapping[str, PathInfo]:
     """``info/paths.json`` of a package: path inside the package to what is said of it. Raises ``ValueError``."""
     try:
         return dict(_infos(_PATHS.decode(data).paths))
-    except msgspec.MsgspecError as e:
+    except DAMAGED as e:
         raise ValueError(str(e)) from e
 
 
@@ -211,7 +212,7 @@ def _record_paths(data: bytes, files: set[str], place: Callable[[str], str]) -> 
     """conda leaves ``_path`` of noarch packages as in the package; others write the place in the prefix."""
     try:
         tail = _TAIL.decode(data)
-    except msgspec.MsgspecError:
+    except DAMAGED:
         return {}
     if tail.paths_data is None:
         return {}

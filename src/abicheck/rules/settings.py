@@ -114,7 +114,7 @@ def _written(scene: Scene, group: Group, path: str, text: str, known: set[str]) 
     """Assignments in files that no import statement reaches (a project may read and execute its own settings file)."""
     try:
         tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return
     for node in ast.walk(tree):
         if not (isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Subscript)):

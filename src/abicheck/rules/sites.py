@@ -66,7 +66,7 @@ class ImportSites:
             try:
                 found = _imports(ast.parse(self._text(path)).body, False)
                 self._parsed[path] = [(frozenset(_names(n, package)), n.lineno, guarded) for n, guarded in found]
-            except (SyntaxError, ValueError, RecursionError):
+            except (SyntaxError, ValueError, RecursionError, MemoryError):
                 self._parsed[path] = []
         return self._parsed[path]
 
