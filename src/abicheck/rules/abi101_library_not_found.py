@@ -30,6 +30,7 @@ core.cpython-312-x86_64-linux-gnu.so   NEEDED libengine.so
 - The project loads the library itself by full path before the extension, in a way that cannot be read from its source.
 - The library exists on the machine where the environment will run, not on the one that was described: see `--host`.
 - The module is one of several variants and is never imported: then the finding is a warning or a note.
+- The wheel requires another one that pip will fetch and that brings the library: a warning, until both are given.
 
 ## References
 
@@ -39,15 +40,20 @@ glibc elf/dl-load.c `_dl_map_new_object`; dyld Loader.cpp `getLoader`; Microsoft
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from abicheck.knowledge.policies import allowed_from_system
-from abicheck.model import Confidence, Fact, Finding, Remedy, Severity
+from abicheck.loader.process import Failure
+from abicheck.loader.scenarios import Group
+from abicheck.model import Confidence, Fact, Finding, Origin, Remedy, Severity
 from abicheck.rules import Rule
 from abicheck.rules.claims import claimant
+from abicheck.rules.companions import companion
 from abicheck.rules.loads import findings
 from abicheck.rules.naming import use_conda_build
 from abicheck.rules.scene import LoadFailure, Scene
 from abicheck.rules.wording import base, counted, listed, ref, sentence, tried
+from abicheck.transaction import Unsatisfied
 
 RULE = Rule(
     id="ABI101",
@@ -61,9 +67,84 @@ RULE = Rule(
 
 
 def check(scene: Scene) -> Iterator[Finding]:
-    yield from findings(scene, RULE.id, lambda f: f.kind == "MISSING_LIB" and claimant(scene, f) is None, _more)
-    if not scene.host.complete and scene.system == "linux":
-        yield from _left_to_an_unknown_host(scene)
+    yield from findings(scene, RULE.id, lambda f: _is_missing(scene, f) and companion(scene, f) is None, _more)
+    yield from _left_to_companions(scene)
+    yield from _left_to_an_unknown_host(scene)
+
+
+def _is_missing(scene: Scene, failure: Failure) -> bool:
+    return failure.kind == "MISSING_LIB" and claimant(scene, failure) is None
+
+
+@dataclass(frozen=True, slots=True)
+class _Wait:
+    """One module of a wheel that waits for a library. ``told``: where it was looked for."""
+
+    wheel: Origin
+    requirement: str
+    action: str
+    module: str
+    requester: str
+    library: str
+    optional: bool
+    told: tuple[Fact, ...] = ()
+
+
+def _left_to_companions(scene: Scene) -> Iterator[Finding]:
+    """Nobody has the library here, but pip will fetch a wheel that may bring it: one finding for each such wheel."""
+    awaited: dict[tuple[Origin, str], list[_Wait]] = {}
+    for wait in (*_failed_without(scene), *_unmet_without(scene)):
+        awaited.setdefault((wait.wheel, wait.requirement), []).append(wait)
+    for (wheel, requirement), alike in awaited.items():
+        first, required = alike[0], requirement.partition(";")[0].strip()
+        names = listed(dict.fromkeys(w.module for w in alike))
+        libraries = listed(dict.fromkeys(base(w.library) for w in alike))
+        given = f'pip download --only-binary=:all: -d wheelhouse "{wheel.name}=={wheel.version}" && abicheck wheelhouse'
+        yield Finding(
+            rule=RULE.id,
+            severity=Severity.NOTE if first.optional else Severity.WARNING,
+            confidence=Confidence.MEDIUM,
+            what=sentence(
+                f"{first.action} works only if {required}, which pip will fetch, brings {base(first.library)}: nothing "
+                "here provides it."
+            ),
+            why=(
+                Fact(f"needs {scene.view.relative(first.library)}", ref(scene.view, first.requester)),
+                *first.told,
+                Fact(f"the wheel requires {requirement}; no such wheel is among those that are judged"),
+                Fact(f"modules: {names}; libraries: {libraries}"),
+            ),
+            remedies=(Remedy("give the whole transaction, so that every wheel is judged", given),),
+            key=required,
+            wheel=wheel,
+            subject=ref(scene.view, first.requester),
+            depends_on=("environment",),
+            assumption=f"if {required} does not bring it",
+        )
+
+
+def _failed_without(scene: Scene) -> Iterator[_Wait]:
+    for f in sorted(scene.failures, key=lambda f: (f.rank, f.unit.module)):
+        lack = companion(scene, f.failure) if _is_missing(scene, f.failure) else None
+        if lack is not None:
+            told, _ = _more(scene, f)
+            yield _Wait(f.subject, lack.requirement, f.action, f.unit.module or base(f.unit.path), f.failure.requester,
+                        f.failure.library, f.importance == "optional", tuple(told))  # fmt: skip
+
+
+def _unmet_without(scene: Scene) -> Iterator[_Wait]:
+    """The same where only an unknown host could have the library: there the load is not known to fail."""
+    for group, requester, library in _host_requests(scene):
+        lack = _awaited(scene, requester, library)
+        if lack is not None:
+            module = scene.view.relative(requester)
+            yield _Wait(
+                group.origin, lack.requirement, f"`import {group.label}`", base(module), requester, library, False
+            )
+
+
+def _awaited(scene: Scene, requester: str, library: str) -> Unsatisfied | None:
+    return companion(scene, Failure("MISSING_LIB", "", "", requester, library=library))
 
 
 def _more(scene: Scene, f: LoadFailure) -> tuple[Sequence[Fact], Sequence[Remedy]]:
@@ -79,21 +160,26 @@ def _more(scene: Scene, f: LoadFailure) -> tuple[Sequence[Fact], Sequence[Remedy
     return facts, ()
 
 
+def _host_requests(scene: Scene) -> Iterator[tuple[Group, str, str]]:
+    """What files of the subjects ask of a host of which nothing is known, that neither wheel nor prefix has and that no
+    policy promises: subject, requesting file and library."""
+    if scene.host.complete or scene.system != "linux":
+        return
+    for group in scene.subjects:
+        for o in scene.run_of(group).trace.objects:
+            asked = o.requested_as
+            owner = scene.view.origin(o.requested_by) if o.requested_by.startswith("/") else None
+            if o.kept and not o.real.startswith("/") and owner == group.origin and not allowed_from_system(asked):
+                yield group, o.requested_by, asked
+
+
 def _left_to_an_unknown_host(scene: Scene) -> Iterator[Finding]:
     """Nothing is known of the host, neither wheel nor prefix has the library, and no policy promises it."""
     seen: set[tuple[str, str]] = set()
-    for group in scene.subjects:
-        run = scene.run_of(group)
-        objects = run.trace.objects
-        for o in objects:
-            asked = o.requested_as
-            owner = scene.view.origin(o.requested_by) if o.requested_by.startswith("/") else None
-            if not o.kept or o.real.startswith("/") or owner != group.origin or allowed_from_system(asked):
-                continue
-            if (group.origin.name, asked) in seen:
-                continue
+    for group, requesting, asked in _host_requests(scene):
+        if (group.origin.name, asked) not in seen and _awaited(scene, requesting, asked) is None:
             seen.add((group.origin.name, asked))
-            requester = ref(scene.view, o.requested_by)
+            requester = ref(scene.view, requesting)
             yield Finding(
                 rule=RULE.id,
                 severity=Severity.ERROR,
