@@ -64,3 +64,17 @@ def test_static_tls_that_does_not_fit_has_its_own_remedy(bench: Bench) -> None:
     (finding,) = bench.judged(rule, bench.wheel(ext))
     assert "cannot allocate memory in static TLS block" in finding.what and rules_of(finding) == ["ELF-45"]
     assert finding.remedies[0].command == "GLIBC_TUNABLES=glibc.rtld.optional_static_tls=2000 python"
+
+
+@pytest.mark.parametrize(("size", "fails"), [(1000, True), (500, False)])
+def test_two_that_fit_alone_may_not_fit_together(bench: Bench, size: int, fails: bool) -> None:
+    """They share no name, only the room for static TLS (ELF-45): whoever comes second does not load."""
+    source = f"static __thread char t[{size}]; void *PyInit__ext(void) {{ return &t[1]; }}"
+    options = ("-ftls-model=initial-exec",)
+    bench.conda("tool", bench.lib("t/_ext.so", source, *options, soname=None))
+    found = bench.judged(rule, bench.wheel(bench.lib("ext/_ext.so", source, *options, soname=None)))
+    assert bool(found) is fails and len({f.orders for f in found}) == (2 if fails else 0)
+    for finding in found:
+        assert finding.severity is Severity.ERROR and "static TLS block" in finding.what
+        assert finding.orders is not None and finding.orders.works == ()
+        assert finding.remedies[0].command == "GLIBC_TUNABLES=glibc.rtld.optional_static_tls=2000 python"

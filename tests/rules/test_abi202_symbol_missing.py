@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.rules.made_elf import EXT, SITE, Bench, paths, rules_of
-from tests.rules.pairs_elf import GRID_FIRST, TOOL_FIRST, pair
+from tests.rules.pairs_elf import GRID_FIRST, MINE, TOOL_FIRST, pair
 
 from abicheck.model import Confidence, Severity
 from abicheck.rules import abi202_symbol_missing as rule
@@ -41,6 +41,17 @@ def test_the_wheel_s_copy_breaks_the_environment_in_one_order(bench: Bench) -> N
     assert (finding.orders.fails, finding.orders.works) == ((GRID_FIRST,), (TOOL_FIRST,))
     assert finding.depends_on == ("import-order",) and finding.key == "z"
     assert finding.conda_package is not None and finding.conda_package.name == "tool"
+    # The reference has no version that would name the library: what served it alone does.
+    assert paths(finding)[:2] == (f"{SITE}/tool/{EXT}", MINE) and "ELF-2" in rules_of(finding)
+    assert finding.object is not None and finding.object.path == MINE
+    assert finding.why[0].text == "needs z from liby.so.1"
+
+
+def test_a_symbol_that_nobody_displaced_has_no_library(bench: Bench) -> None:
+    """A load that fails for its own reasons in every order is not blamed on a library of another name."""
+    bench.conda("tool", bench.ext("y", needed=()), {"lib/liby.so.1": bench.lib("b/liby.so.1", Y)})
+    (finding,) = bench.judged(rule, bench.wheel(bench.ext("nothere")))
+    assert finding.object is None and finding.why[0].text == "is what cannot be loaded"
 
 
 def test_the_twin_with_the_other_string_is_named(bench: Bench) -> None:
@@ -87,6 +98,6 @@ def test_no_order_is_told_as_working_when_each_breaks_the_other(bench: Bench) ->
     """Each library has a function that the other lacks: whoever is imported second fails."""
     found = bench.judged(rule, pair(bench, Y + " int a(void) { return 1; }", YZ, "y a", "y z"))
     fails = {f.orders.fails[0] for f in found if f.orders}
-    assert fails == {GRID_FIRST, ("tool", "grid._ext")}
+    assert fails == {GRID_FIRST, ("tool._ext", "grid._ext")}
     assert all(f.orders is not None and f.orders.works == () for f in found)
     assert not any("order that works" in r.text for f in found for r in f.remedies)

@@ -32,6 +32,15 @@ def test_most_of_the_reserve_is_a_warning(bench: Bench) -> None:
     assert finding.why[1].text == f"1 library takes part: {EXT}"
 
 
+def test_what_another_library_reaches_into_counts_as_that_library_s(bench: Bench) -> None:
+    own = bench.lib("a/libt.so.1", "__thread char t[1300];")
+    source = "extern __thread char t[1300]; void *PyInit__ext(void) { return &t[1]; }"
+    options = {"needed": ("a/libt.so.1",), "soname": None, "rpath": "$ORIGIN/../grid.libs"}
+    ext = bench.lib("ext/_ext.so", source, "-ftls-model=initial-exec", **options)
+    (finding,) = bench.judged(rule, bench.wheel(ext, {"grid.libs/libt.so.1": own}))
+    assert "takes 1312 of" in finding.what and finding.key == "libt.so.1"  # 32 bytes apart
+
+
 def test_a_part_of_it_is_silence(bench: Bench) -> None:
     assert bench.judged(rule, wheel(bench, 600)) == []
 

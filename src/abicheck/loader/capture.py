@@ -1,7 +1,7 @@
 """Capture keys: what two groups must share before their order can change anything (GEN-2).
 
 A name that each resolves to another file, a unique symbol that both define, a library that one of them interposes, the
-global scope, a symbol of a flat look-up.
+global scope, a symbol of a flat look-up, the room for static thread-local storage.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 
+from abicheck.loader.process import ReservesTls
 from abicheck.loader.scenarios import Run
 
 
@@ -20,6 +21,7 @@ class Reach:
     ``names``: every name asked for or answered to -> real path. ``own``: real paths it brought. ``interposed``:
     libraries whose references an object outside their dependencies serves. ``opens_globally``: something of it enters
     the global scope. ``flat``: symbols of its own files that flat look-up bound to its own files (MAC-16).
+    ``static_tls``: its share of the room for static thread-local storage (ELF-45).
     """
 
     names: dict[str, str]
@@ -27,6 +29,7 @@ class Reach:
     interposed: frozenset[str]
     opens_globally: bool
     flat: frozenset[str] = frozenset()
+    static_tls: float = 0.0
 
 
 def reach(run: Run, base: Run) -> Reach:
@@ -44,9 +47,11 @@ def reach(run: Run, base: Run) -> Reach:
             names.setdefault(e.name, objects[e.provider].real)
     own = frozenset(run.by_real) - started
     opens = any(r.event.flags_global and r.outcome == "loaded" for r in run.trace.events)
-    return Reach(names, own, interposed(run), opens, _flat(run, own))
+    tls = run.process.static_tls_share if isinstance(run.process, ReservesTls) else 0.0
+    return Reach(names, own, interposed(run), opens, _flat(run, own), tls)
 
 
+NEARLY_ALL = 0.8  # of the room for static TLS: alignment costs some
 # Requests that mean a place, not a name: nothing loaded before can serve them (MAC-4).
 _PRIVATE = ("@loader_path/", "@executable_path/")
 
@@ -125,6 +130,8 @@ def contested(
     keys |= {f"interposed {r}" for r in mine.interposed & other.own}
     if mine.opens_globally or other.opens_globally:
         keys.add("the global scope")
+    if mine.static_tls and other.static_tls and mine.static_tls + other.static_tls > NEARLY_ALL:
+        keys.add("static TLS")
     keys |= {f"flat {s}" for s in _served(mine.flat, other.own - mine.own, exported)}
     keys |= {f"flat {s}" for s in _served(other.flat, mine.own - other.own, exported)}
     a, b = _owners(mine.own - other.own, unique), _owners(other.own - mine.own, unique)

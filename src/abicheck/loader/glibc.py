@@ -23,7 +23,7 @@ from abicheck.loader.glibc_binding import (
     Resolution,
     resolve,
 )
-from abicheck.loader.glibc_checks import check_cpu, check_versions, take_static_tls
+from abicheck.loader.glibc_checks import TLS_SURPLUS, check_cpu, check_versions, take_static_tls
 from abicheck.loader.glibc_mapping import Mapper, Object, Stop
 from abicheck.loader.glibc_search import Candidate, Searcher, Target
 from abicheck.loader.process import Bound, Event, EventResult, Failure, LazyBindings, Mapped, Process, Trace
@@ -171,6 +171,19 @@ class GlibcProcess:
     def static_tls_used(self) -> int:
         """Bytes that libraries loaded after the start took from the static TLS surplus (ELF-45)."""
         return self._mapper.state.static_tls
+
+    @property
+    def static_tls_users(self) -> tuple[Object, ...]:
+        """Whose storage lies in what was taken, the biggest first."""
+        inside = self._mapper.state.in_static
+        users = (o for o in self.objects if o.event > 0 and o.index in inside and o.elf and o.elf.tls)
+        return tuple(sorted(users, key=lambda o: -(o.elf.tls[0] if o.elf and o.elf.tls else 0)))
+
+    @property
+    def static_tls_share(self) -> float:
+        """See :class:`ReservesTls`: what those want that access their own storage as initial-exec."""
+        late = (self.objects[i] for i in self.live if self.objects[i].event > 0)
+        return sum(o.elf.tls[0] for o in late if o.elf and o.elf.tls and o.elf.uses_ie_tls) / TLS_SURPLUS
 
     def bound(self, index: int) -> tuple[Bound, ...]:
         """The bindings of one object as records."""

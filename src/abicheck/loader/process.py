@@ -163,6 +163,15 @@ class Process(Protocol):
 
 
 @runtime_checkable
+class ReservesTls(Protocol):
+    """A process in which libraries that come late share a small room for thread-local storage (ELF-45)."""
+
+    @property
+    def static_tls_share(self) -> float:
+        """What the late libraries want of that room, 1.0 being all of it; known without binding."""
+
+
+@runtime_checkable
 class ComparesRows(Protocol):
     """A process that finds differing bindings without making a record of each one."""
 

@@ -253,6 +253,24 @@ def difference(simulator: Simulator, first: Group, second: Group) -> Difference:
     )  # fmt: skip
 
 
+def displaced(diff: Difference, failure: Failure) -> tuple[str, Mapped] | None:
+    """For a symbol that is missing in this order only and names no library: the name under which the file that served
+    it alone was asked for, and what answers to that name here. None when no such name can be told."""
+    there, here = diff.alone.trace, diff.run.trace
+    users = {o.index for o in there.objects if o.kept and o.path == failure.requester}
+    symbol, version = failure.symbol, failure.version or None
+    rows = (b for i in users if i in there.bindings for b in there.bindings[i])
+    served = next((b.provider for b in rows if b.symbol == symbol and b.version == version), None)
+    if served is None:
+        return None
+    was = there.objects[served]
+    for e in here.edges:
+        now = here.objects[e.provider] if e.provider is not None else None
+        if now is not None and now.kept and now.real != was.real and e.name in {*was.names, was.requested_as}:
+            return e.name, now
+    return None
+
+
 def moved_libraries(alone: Run, together: Run) -> Iterator[MovedLibrary]:
     """Needs of the objects that both runs hold, served by another file."""
     real = [o.real for o in together.trace.objects]

@@ -62,8 +62,7 @@ def check(scene: Scene) -> Iterator[Finding]:
         process = run.process
         if not isinstance(process, GlibcProcess) or process.static_tls_used < PRESSURE * TLS_SURPLUS:
             continue
-        users = [o for o in process.objects if o.event > 0 and o.elf is not None and o.elf.uses_ie_tls and o.elf.tls]
-        users.sort(key=lambda o: -(o.elf.tls[0] if o.elf and o.elf.tls else 0))
+        users = process.static_tls_users
         biggest = scene.view.ref(users[0].real)
         takers = counted(len(users), "library takes", "libraries take")
         yield Finding(

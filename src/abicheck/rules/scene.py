@@ -23,6 +23,7 @@ from abicheck.loader.scenarios import (
     MovedLibrary,
     Unit,
     difference,
+    displaced,
     loads,
     moved_libraries,
 )
@@ -142,11 +143,11 @@ class Scene(Meetings):
             subject = diff.second.origin if diff.second.origin in self.subject_origins else meeting.a.origin
             spoiled = self._spoiled(meeting.opposite(diff))
             for broken in diff.broken:
-                result = diff.run.results[broken.unit.path].result
+                result = _with_provider(diff, diff.run.results[broken.unit.path].result)
                 importance = self.importance(diff.second, broken.unit)
                 if importance == "demanded" and broken.unit.path not in sure:
                     importance = "reachable"
-                first, module = self._brought_by(diff, broken.failure), broken.unit.module
+                first, module = self._brought_by(diff, result.failure or broken.failure), broken.unit.module
                 orders = in_order(first, module, opposite_works=first not in spoiled)
                 out.append(
                     LoadFailure("after", broken.unit, diff.second.origin, subject, result, importance, diff.first,
@@ -288,6 +289,18 @@ class Scene(Meetings):
             return super().skipped
         reason = f"the interpreter cannot be started: {self.view_text(failure.message)}"
         return tuple(sorted((*super().skipped, Skipped(self.interpreter.executable, reason))))
+
+
+def _with_provider(diff: Difference, result: EventResult) -> EventResult:
+    """A failure over a symbol without a version says which library was asked for it, too, if that was another alone."""
+    failure = result.failure
+    if failure is None or failure.kind != "MISSING_SYMBOL" or failure.provider:
+        return result
+    found = displaced(diff, failure)
+    if found is None:
+        return result
+    name, now = found
+    return EventResult(result.event, result.outcome, replace(failure, library=name, provider=now.path), result.root)
 
 
 def _is_program(part: Slice) -> bool:
