@@ -3,7 +3,9 @@ each time the site is built, so they cannot drift from it."""
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -12,6 +14,7 @@ sys.path.insert(0, str(HERE.parent / "src"))
 
 from abicheck import __version__  # noqa: E402
 from abicheck.config import KEYS, variable  # noqa: E402
+from abicheck.knowledge.loader_rules import loader_rules  # noqa: E402
 from abicheck.reporters import all_reporters  # noqa: E402
 from abicheck.rules import all_rules  # noqa: E402
 
@@ -47,7 +50,7 @@ def _write(name: str, text: str) -> None:
 def _rules() -> None:
     rules = all_rules()
     for loaded in rules:
-        _write(f"rules/{loaded.rule.id}.md", loaded.page.markdown(loaded.rule))
+        _write(f"rules/{loaded.rule.id}.md", _linked(loaded.page.markdown(loaded.rule)))
     rows = [
         f"| [{r.rule.id}](rules/{r.rule.id}.md) | {r.rule.name} | {r.rule.severity} | {r.rule.summary} |" for r in rules
     ]
@@ -75,6 +78,30 @@ def _formats() -> None:
     _write("parts/formats.md", "\n".join(rows) + "\n")
 
 
+def _linked(page: str) -> str:
+    """A rule's page with the loader rules that it cites as links; what stands in a fence stays."""
+    parts = re.split(r"(^```.*?^```)", page, flags=re.MULTILINE | re.DOTALL)
+    known = loader_rules()
+
+    def link(m: re.Match[str]) -> str:
+        return f"[{m[0]}](../loader-rules.md#{m[0].lower()})" if m[0] in known else m[0]
+
+    return "".join(p if p.startswith("```") else re.sub(r"\b[A-Z]+-\d+\b", link, p) for p in parts)
+
+
+def _loader_rules() -> None:
+    intro = (
+        "Findings and traces cite these rules by id, as in *the copy found there is used [ELF-9]*. `abicheck explain "
+        "ELF-9` shows the same."
+    )
+    parts = ["# Loader rules", intro]
+    for family, rules in itertools.groupby(loader_rules().values(), key=lambda r: r.family):
+        parts.append(f"## {family}")
+        parts += [f"### {r.id}\n\n{r.says}\n\n*Source: {r.source}*" for r in rules]
+    _write("loader-rules.md", "\n\n".join(parts) + "\n")
+
+
 _rules()
+_loader_rules()
 _settings()
 _formats()

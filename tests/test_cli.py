@@ -526,6 +526,15 @@ def test_explain(call, word):
     ]  # fmt: skip
 
 
+def test_explain_tells_what_a_loader_rule_says(call):
+    """Findings cite ``[ELF-36]``; any letter case does, and the source is named."""
+    text = call("explain", "elf-36")[1]
+    assert text.startswith("ELF-36\n") and "every version that it requires" in text and "source: glibc" in text
+    assert json.loads(call("explain", "WIN-21", "-f", "json")[1])["id"] == "WIN-21"
+    assert call("explain", "PY-13", "-f", "markdown")[1].startswith("# PY-13\n")
+    assert call("explain", "ELF-999")[0] == 2
+
+
 def test_explain_in_other_formats(call):
     page = json.loads(call("explain", "ABI201", "-f", "json")[1])
     assert set(page["page"]) == {"what_happens", "why", "example", "what_to_do", "when_this_is_wrong", "references"}

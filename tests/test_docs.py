@@ -35,6 +35,12 @@ def test_each_rule_has_a_page(site):
         assert loaded.rule.name in page and "When this is wrong" in page
 
 
+def test_rule_pages_link_the_loader_rules_they_cite(site):
+    page = (site / "_generated" / "rules" / "ABI201.html").read_text(encoding="utf-8")
+    assert 'href="../loader-rules.html#elf-36"' in page
+    assert 'id="elf-36"' in (site / "_generated" / "loader-rules.html").read_text(encoding="utf-8")
+
+
 def test_each_setting_is_listed(site):
     page = (site / "configuration.html").read_text(encoding="utf-8")
     assert all(f">{key}<" in page for key in KEYS)

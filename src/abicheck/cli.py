@@ -277,10 +277,10 @@ def rules(select: Select = None, format: PageFormat = "text", color: Color = Non
 
 @app.command()
 def explain(
-    rule: Annotated[str, typer.Argument(help="An id or a name.", autocompletion=_rules)],
+    rule: Annotated[str, typer.Argument(help="Its id or name, or ELF-36.", autocompletion=_rules)],
     format: PageFormat = "text", color: Color = None,
 ) -> None:  # fmt: skip
-    """Show a rule's page."""
+    """Show a rule's page, or what a loader rule says that a finding cites."""
 
     def work(console: Console) -> int:
         from abicheck.commands import views

@@ -1,10 +1,14 @@
-"""The smaller tables: wheel policies, NumPy numbers, host profiles, data directories, object sizes."""
+"""The smaller tables: wheel policies, NumPy numbers, host profiles, data directories, object sizes, loader rules."""
+
+import re
+from pathlib import Path
 
 import pytest
 
 from abicheck.knowledge import data_directories, extension_abi, host_profiles, numpy_abi
 from abicheck.knowledge.gcc_runtime import cxxabi_beside
 from abicheck.knowledge.library_names import stem
+from abicheck.knowledge.loader_rules import loader_rules
 from abicheck.knowledge.policies import allowed_from_system, policy
 from abicheck.knowledge.upward_compatible import is_upward_compatible
 
@@ -135,3 +139,17 @@ def test_no_such_contract(name: str) -> None:
 def test_cxxabi_nodes_go_with_the_gcc_release(glibcxx: str, cxxabi: str) -> None:
     """GCC manual: libstdc++.so.6.0.18 of GCC 4.8 has CXXABI_1.3.7, 6.0.23 of GCC 7.1 has 1.3.11."""
     assert cxxabi_beside(glibcxx) == cxxabi
+
+
+def test_every_loader_rule_that_is_cited_is_explained() -> None:
+    """In code, tables, pages and docs: what a reader may meet has its sentence and its source."""
+    known = loader_rules()
+    families = "|".join({name.partition("-")[0] for name in known})
+    repo = Path(__file__).resolve().parents[2]
+    cited = {
+        rule
+        for path in [*repo.glob("src/abicheck/**/*.py"), *repo.glob("src/abicheck/**/*.toml"), *repo.glob("docs/*.md")]
+        for rule in re.findall(rf"\b(?:{families})-\d+\b", path.read_text("utf-8"))
+    }
+    assert "ELF-36" in cited and cited - set(known) == set()
+    assert all(r.says.endswith(".") and r.source and r.family for r in known.values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from abicheck.commands.console import Console, takes_only_ascii, wants_color
 from abicheck.commands.gate import assignments
 from abicheck.config import KEYS, Config, load
 from abicheck.errors import UsageError
+from abicheck.knowledge.loader_rules import LoaderRule, loader_rules
 from abicheck.locate import Choice, choose
 from abicheck.model import Severity
 from abicheck.reporters import RenderOptions
@@ -130,8 +132,12 @@ def _table(chosen: Sequence[LoadedRule]) -> list[Line]:
 
 
 def explain(rule: str, form: str, flags: Flags, console: Console) -> int:
-    """One rule's page."""
+    """One rule's page; of a loader rule (``ELF-36``), which findings cite, what it says and where that is written."""
     _known(form, ("text", "json", "markdown"))
+    cited = loader_rules().get(rule.upper())
+    if cited is not None:
+        _explain_loader_rule(cited, form, flags, console)
+        return 0
     loaded = find(rule)
     if form == "json":
         sections = {_key(heading): text for heading, text in loaded.page.sections}
@@ -141,6 +147,18 @@ def explain(rule: str, form: str, flags: Flags, console: Console) -> int:
     else:
         console.write(paint(_page(loaded), _options(_config(flags), console)))
     return 0
+
+
+def _explain_loader_rule(cited: LoaderRule, form: str, flags: Flags, console: Console) -> None:
+    if form == "json":
+        _show({"id": cited.id, "says": cited.says, "source": cited.source}, console)
+    elif form == "markdown":
+        console.write(f"# {cited.id}\n\n{cited.says}\n\nSource: {cited.source}\n")
+    else:
+        options = _options(_config(flags), console)
+        body = textwrap.wrap(cited.says, options.width) if options.width else [cited.says]
+        lines: list[Line] = [[(cited.id, "bold")], *([(line, "")] for line in body)]
+        console.write(paint([*lines, [(f"source: {cited.source}", "dim")]], options))
 
 
 def _described(loaded: LoadedRule) -> dict[str, Any]:

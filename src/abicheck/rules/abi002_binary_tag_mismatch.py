@@ -10,7 +10,7 @@ at once when it is built for another processor or libc, on older systems when it
 glibc passes over files of another class or machine (ELF-16), dyld over files without a slice for the process (MAC-12),
 Windows refuses another machine type (WIN-13); a file that needs musl's libc finds none on glibc (MUSL-5). A
 `manylinux_2_N` tag promises that no symbol version above GLIBC_2.N is needed, and sets ceilings for GLIBCXX, CXXABI,
-GCC and ZLIB (Appendix A); every version that is needed must be there (ELF-36, ELF-43). A `macosx_M_N` tag promises that
+GCC and ZLIB (PEP 600); every version that is needed must be there (ELF-36, ELF-43). A `macosx_M_N` tag promises that
 the binaries run from that release on, although dyld does not check it (MAC-13). `any` promises that there is nothing to
 be built at all.
 

@@ -25,7 +25,8 @@ host              glibc 2.28
 ## What to do
 
 1. Take the conda build: conda-forge builds for old systems.
-2. Take an earlier release of the wheel, or one with a lower tag.
+2. Take an earlier release of the wheel, or one with a lower tag. When a conda package asks for too much, take an
+   earlier build of that.
 3. Run the environment on a newer system (for example in a container).
 
 ## When this is wrong

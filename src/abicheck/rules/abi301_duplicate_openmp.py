@@ -27,8 +27,7 @@ lib/libomp.dylib               from conda llvm-openmp, needed by conda's torch
 1. Take the wheel's project from conda, where all use one runtime.
 2. Keep the two projects in separate processes.
 3. Do **not** set KMP_DUPLICATE_LIB_OK: it only removes the check. Intel's own message says that it may crash or
-silently
-   give wrong results.
+   silently give wrong results.
 
 ## When this is wrong
 

@@ -31,8 +31,8 @@ it binds to (GEN-4). A prediction that left it out would answer for a process th
 
 ## References
 
-contract.md section 3 (exit status 4). The files stand in the report's `skipped` list, not among its findings: they say
-what is unknown, not what is wrong.
+The exit statuses in `abicheck check --help`. The files stand in the report's `skipped` list, not among its findings:
+they say what is unknown, not what is wrong.
 """
 
 from __future__ import annotations
