@@ -77,7 +77,7 @@ def check(
     """Judge wheels against an environment, as ``abicheck check`` does.
 
     Args:
-        wheels: operands of the command: wheels, folders of wheels, globs, manifests (contract.md section 2).
+        wheels: operands of the command: wheels, folders of wheels, globs, manifests (docs/commands.md).
         prefix: an environment's folder, a snapshot file, or a folder of extracted conda packages.
         options: what the engine may assume and read.
         settings: what is selected, accepted, shown and failed.
@@ -121,7 +121,7 @@ def _judged(judgement: Any, settings: Settings | None, today: datetime.date | No
 
 
 def trace(files: Sequence[str] = (), *, prefix: str, **how: Any) -> dict[str, Any]:
-    """What the loader would do, load by load: the JSON object of contract.md section 5.
+    """What the loader would do, load by load: the JSON object of ``trace-1.schema.json``.
 
     Keywords are those of ``engine.trace``: ``wheels``, ``imports``, ``dll_directories``, ``host``, ``env``,
     ``bindings``. Raises ``AbicheckError``.
@@ -132,7 +132,7 @@ def trace(files: Sequence[str] = (), *, prefix: str, **how: Any) -> dict[str, An
 
 
 def inspect(files: Sequence[str]) -> dict[str, Any]:
-    """Facts of wheels, libraries, conda packages, snapshots (contract.md section 5a). Raises ``AbicheckError``."""
+    """Facts of wheels, libraries, conda packages, snapshots (``inspect-1.schema.json``). Raises ``AbicheckError``."""
     from abicheck import engine
 
     return engine.inspect(tuple(files))

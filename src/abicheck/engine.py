@@ -57,7 +57,7 @@ def trace(
     dll_directories: Sequence[str] = (), host: str = "auto", env: Mapping[str, str] | None = None,
     bindings: bool = False, platform: str | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """What the loader does with files and imports, load by load: the JSON object of contract.md section 5.
+    """What the loader does with files and imports, load by load: the JSON object of ``trace-1.schema.json``.
 
     Args:
         files: paths in the prefix or on disk, ``WHEEL.whl!member``, bare names; ``:global`` behind means RTLD_GLOBAL.
@@ -195,7 +195,7 @@ def check(operands: Sequence[str], *, prefix: str, options: CheckOptions | None 
     """Judge wheels, before they are installed, in an environment.
 
     Args:
-        operands: wheels, folders, globs, pip reports, lock files, ``name==version`` (contract.md section 2).
+        operands: wheels, folders, globs, pip reports, lock files, ``name==version`` (docs/commands.md).
         prefix: an environment, a snapshot, or a folder of unpacked conda packages.
 
     Raises ``AbicheckError`` when nothing can be judged.
@@ -320,7 +320,7 @@ def target_info(stage: Stage) -> TargetInfo:
 
 
 def inspect(files: Sequence[str]) -> dict[str, Any]:
-    """Facts of wheels, libraries, conda packages and snapshots: the JSON object of contract.md section 5a."""
+    """Facts of wheels, libraries, conda packages and snapshots: the JSON object of ``inspect-1.schema.json``."""
     return inspect_files(files)
 
 

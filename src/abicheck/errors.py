@@ -14,7 +14,7 @@ class AbicheckError(Exception):
         reference: kebab-case name of the error, stable, for machines (``not-a-wheel``).
         message: one sentence that names the file.
         hint: what to do about it, a command where there is one; may be empty.
-        exit_status: the process status of ``contract.md`` section 3.
+        exit_status: the process status (docs/start.md).
     """
 
     exit_status = 2
@@ -37,7 +37,7 @@ class InputError(AbicheckError):
 class BinaryError(Exception):
     """One file is not what its first bytes promise (truncated, offsets outside the file, endless tables).
 
-    Never reaches the user as such: whoever asked turns it into an ABI901 finding (contract.md section 4),
+    Never reaches the user as such: whoever asked turns it into an ABI901 finding,
     or, in the loader simulation, into the refusal the real loader would give.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""The facts of files, as contract.md section 5a prints them: libraries, wheels, conda packages.
+"""The facts of files, as ``inspect-1.schema.json`` prints them: libraries, wheels, conda packages.
 
 No judgement and no prefix: what the readers read, complete and sorted. What cannot be read is named with its reason.
 """

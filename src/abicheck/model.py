@@ -1,7 +1,7 @@
 """The nouns of the report: who a file belongs to, what was found, why, and what to do. Imports nothing of ours but
 nothing at all; imported by every room.
 
-Shapes follow contract.md sections 3, 4 and 6. All paths inside the prefix are prefix-relative with ``/``; paths of
+Shapes follow the report (docs/output.md). All paths inside the prefix are prefix-relative with ``/``; paths of
 the host are absolute; a wheel's file is named by the path it will be installed at, with the archive member beside it.
 """
 
@@ -13,7 +13,7 @@ from typing import Literal
 
 
 class Severity(enum.IntEnum):
-    """What happens if it happens (contract.md section 3)."""
+    """What happens if it happens (docs/concepts.md)."""
 
     NOTE = 1
     WARNING = 2
@@ -115,7 +115,7 @@ class Orders:
 class Finding:
     """One thing that will or may go wrong. Cannot be built without evidence.
 
-    ``what`` is one sentence, understandable alone, under 200 characters, sentence 1 of user-experience.md section 16.
+    ``what`` is one sentence, understandable alone, under 200 characters: what will happen.
     ``key`` is the contested name (soname, symbol, file, distribution): with the rule and the project names it makes the
     fingerprint that survives version bumps. ``severity_reason``/``assumption``: the printed assumption at MEDIUM.
     """

@@ -1,7 +1,7 @@
 """From findings to a verdict: what is selected, how grave it counts, what is accepted, what fails, what is shown.
 
 Pure functions of the findings, the settings, the baseline and today's date; nothing here reads a file or a clock.
-The rules are those of contract.md section 3 and user-experience.md sections 6 and 8.
+The rules are those of docs/concepts.md, docs/start.md and docs/configuration.md.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def shown(finding: Finding, t: Thresholds) -> bool:
 
 
 def exit_status(any_fails: bool, incomplete: bool, t: Thresholds) -> int:
-    """0, 1 or 4; contract.md section 3. 2 and 3 are never reached with a judgement in hand."""
+    """0, 1 or 4; docs/start.md. 2 and 3 are never reached with a judgement in hand."""
     if any_fails and not t.exit_zero:
         return 1
     if incomplete and t.strict:

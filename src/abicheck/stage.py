@@ -104,7 +104,7 @@ class Stage:
 
 
 def choose_host(text: str, subdir: str) -> Host:
-    """``--host``: auto, none, single facts, a profile's name or a host file (contract.md section 2).
+    """``--host``: auto, none, single facts, a profile's name or a host file (docs/concepts.md).
 
     Raises ``UsageError`` when it is none of these.
     """

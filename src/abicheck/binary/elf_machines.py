@@ -54,7 +54,7 @@ MACHINES: dict[int, Machine] = {
     EM_LOONGARCH: _machine({0, 3, 12}, 4, {5}, {6, 7, 8, 9, 13, 14}, {10, 11}, 14, tls_is_plt=False),
 }
 
-# contract.md / facts.Slice.arch; the machine number as text for the rest.
+# facts.Slice.arch; the machine number as text for the rest.
 _ARCH: dict[tuple[int, int, bool], str] = {
     (EM_X86_64, 64, True): "x86_64",
     (EM_386, 32, True): "i686",

@@ -1,7 +1,7 @@
 """The shape of what is read from a binary: plain facts, no judgement.
 
 A *slice* is what one process would map: an ELF file has one, a PE file has one, a Mach-O file has one per
-architecture. All slices answer the questions of :class:`Slice` (that is what ``inspect`` prints, contract.md 5a,
+architecture. All slices answer the questions of :class:`Slice` (what ``inspect`` prints, ``inspect-1.schema.json``,
 and what platform-independent rules may ask). What only one format has stands in that format's own class, which
 lives beside its reader (``elf.ElfSlice``, ``macho.MachoSlice``, ``pe.PeSlice``).
 """
@@ -25,7 +25,7 @@ class Need:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Import:
-    """A symbol that the file wants. ``library`` as contract.md 5a says; ``name`` is None for PE imports by ordinal."""
+    """A symbol that the file wants. ``library`` as ``inspect`` prints it; ``name`` is None for imports by ordinal."""
 
     name: str | None
     version: str | None = None

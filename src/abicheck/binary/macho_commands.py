@@ -56,7 +56,7 @@ DELAY_MARK = 0x1A741800  # dylib_use_command: this where the time stamp stands, 
 
 @dataclass(frozen=True, slots=True)
 class Dylib:
-    """One LC_*_DYLIB. Versions are packed xxxx.yy.zz as the file has them. ``kind`` as contract.md 5a names it."""
+    """One LC_*_DYLIB. Versions are packed xxxx.yy.zz as the file has them. ``kind`` as ``inspect`` prints it."""
 
     name: str
     kind: NeedKind

@@ -1,7 +1,7 @@
 """Import, delay-import and export tables of a PE file, read in bulk.
 
-pefile stops silently at 8192 exports and at 8192 imports of a whole file, and is thirty times slower
-(performance.md section 3); real wheels are above those limits. Names stay bytes until somebody prints them.
+pefile stops silently at 8192 exports and at 8192 imports of a whole file, and is thirty times slower;
+real wheels are above those limits. Names stay bytes until somebody prints them.
 """
 
 from __future__ import annotations

@@ -169,7 +169,7 @@ def show_internal(console: Console, error: BaseException) -> None:
 
 
 def guarded(console: Console, work: Callable[[], int]) -> int:
-    """Run a command and give its status; the one place where every error ends (contract.md section 3)."""
+    """Run a command and give its status; the one place where every error ends (docs/start.md)."""
     try:
         return work()
     except AbicheckError as error:

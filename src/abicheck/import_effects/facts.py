@@ -37,7 +37,7 @@ class ImportContext:
         version: Python's (major, minor).
         extension_suffixes: as the interpreter has them, in its order (PY-7).
         builtins: names compiled into the interpreter. None: every standard module that has no file counts as built in.
-        environ: variables set before the interpreter starts; all others count as unset (contract.md section 2).
+        environ: variables set before the interpreter starts; all others count as unset (``--env``).
         libc: ``glibc`` or ``musl`` where the platform is Linux.
     """
 

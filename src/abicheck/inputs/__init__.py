@@ -1,6 +1,6 @@
 """Operands to wheels: files, folders, globs, pip reports, lock files, requirement files, ``name==version``.
 
-An operand is classified by what it is. All of one call are one transaction (contract.md section 2).
+An operand is classified by what it is. All of one call are one transaction (docs/commands.md).
 """
 
 from __future__ import annotations

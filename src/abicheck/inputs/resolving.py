@@ -1,6 +1,6 @@
 """``--resolve``: ask the prefix's own pip what it would install, and have it fetch those wheels into a folder.
 
-The only place where anything of the environment is run, and only when the user asks for it (contract.md section 2).
+The only place where anything of the environment is run, and only when the user asks for it (docs/commands.md).
 pip is told to build nothing and to install nothing; the prefix is not written to.
 """
 

@@ -1,5 +1,4 @@
-"""What a wheel's platform tag promises: the manylinux and musllinux policies (``policies.toml``, loader-semantics App.
-A).
+"""What a wheel's platform tag promises: the manylinux and musllinux policies (``policies.toml``).
 
 A ceiling says what a wheel *may* ask for. Whether the environment has it is the loader's question, not this table's.
 """

@@ -76,7 +76,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Consequence:
-    """What two copies do. ``severity`` and ``confidence`` are the words of contract.md section 3."""
+    """What two copies do. ``severity`` and ``confidence`` are the words of docs/concepts.md."""
 
     family: str
     members: tuple[str, str]

@@ -1,4 +1,4 @@
-"""macOS's dynamic loader as a simulation (loader-semantics.md GEN-*, MAC-1 to MAC-24; dyld4, macOS 12 and later).
+"""macOS's dynamic loader as a simulation (GEN-*, MAC-1 to MAC-24; dyld4, macOS 12 and later).
 
 One :class:`DyldProcess` is one process: the interpreter with what it links, then dlopen after dlopen, each as dyld's
 ``dlopen_from`` does it: candidate places until one works, dependencies in per-parent batches, every bind at once, all

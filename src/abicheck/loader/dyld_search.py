@@ -51,7 +51,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One path dyld tries. ``how`` is a word of contract.md section 5, ``owner`` the image whose tag gave the path (-1:
+    """One path dyld tries. ``how`` is the word that ``trace`` prints, ``owner`` the image whose tag gave the path (-1:
     none). ``guess``: a place nobody named, where a system library must be known to exist to be found."""
 
     path: str

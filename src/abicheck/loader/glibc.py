@@ -1,4 +1,4 @@
-"""glibc's dynamic loader as a simulation (loader-semantics.md GEN-*, ELF-1 to ELF-48, CL-*).
+"""glibc's dynamic loader as a simulation (GEN-*, ELF-1 to ELF-48, CL-*).
 
 One :class:`GlibcProcess` is one process: the interpreter with what it needs at start, then dlopen after dlopen. The
 algorithm is that of section 1.1 of the semantics; each step names its rule. The process judges nothing: it says what

@@ -139,7 +139,7 @@ def _candidates(memory: BindingMemory, owner: InScope, scope: Sequence[InScope])
     """Who in the scope has which of the names that ``owner`` refers to, in search order.
 
     The hashes that glibc compares are compared as sets first: most objects of a scope have none of the names, and then
-    no name of theirs is read (performance.md, section 1)."""
+    no name of theirs is read."""
     wanted = _wanted(memory, owner)
     out: Candidates = {}
     known = memory.offers.setdefault(owner.ident, {})

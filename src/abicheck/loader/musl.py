@@ -1,4 +1,4 @@
-"""musl's dynamic loader as a simulation (loader-semantics.md MUSL-1 to MUSL-4; musl 1.2.5, ldso/dynlink.c).
+"""musl's dynamic loader as a simulation (MUSL-1 to MUSL-4; musl 1.2.5, ldso/dynlink.c).
 
 What a process is, how it forks and what it records is glibc's; everything that decides is musl's own: which object
 answers a name, where a name is looked for, which definition a reference gets, and what is refused. It is chosen when

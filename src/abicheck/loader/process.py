@@ -21,7 +21,7 @@ from abicheck.model import Attempt
 
 Outcome = Literal["loaded", "failed", "aborted", "unknown"]
 
-# Loader classes of loader-semantics.md section 0.1 that a failing load can carry.
+# Loader classes that a failing load can carry.
 FailureKind = Literal["MISSING_LIB", "MISSING_SYMBOL", "MISSING_VERSION", "LOAD_REJECTED", "PROCESS_ABORT", "UNKNOWN"]
 
 
@@ -70,7 +70,7 @@ class Failure:
 
 
 class Mapped(msgspec.Struct, frozen=True):
-    """One object the loader mapped. ``how`` is a word of contract.md section 5; ``how_owner`` the file whose tag or
+    """One object the loader mapped. ``how`` is a word of ``trace-1.schema.json``; ``how_owner`` the file whose tag or
     whose name served; ``rule`` the loader rule. ``kept`` is False when the load that brought it was undone (GEN-3)."""
 
     index: int

@@ -1,4 +1,4 @@
-"""Which load orders can differ, and what differs in them (GEN-1, GEN-2; contract.md section 1).
+"""Which load orders can differ, and what differs in them (GEN-1, GEN-2; docs/why.md).
 
 A *unit* is one extension module with what Python is certain to load before it; a *group* is all units of one owner (a
 wheel, a conda package, an installed distribution). Groups are run alone; two groups are run together, in both orders,

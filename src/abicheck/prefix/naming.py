@@ -1,4 +1,4 @@
-"""``-n NAME``: find an environment by name without asking conda (user-experience.md section 4)."""
+"""``-n NAME``: find an environment by name without asking conda (docs/commands.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report as the JSON document of contract.md section 6, and back.
+"""The report as the JSON document of docs/output.md, and back.
 
 Written key by key on purpose: what the world reads must not change because a class did. Minor versions add optional
 keys; a major version is announced one release ahead. Equal reports give equal documents: lists come sorted from policy
@@ -31,7 +31,7 @@ from abicheck.report.shapes import (
 
 SCHEMA_VERSION = "1.0"
 PROGRAM = "abicheck"
-# Codes of loader-semantics.md section 0.2; nothing but "C" when a finding depends on nothing.
+# One letter for each thing a finding may depend on; nothing but "C" when a finding depends on nothing.
 _CODES = {"import-order": "O", "environment": "E", "host": "H", "python-code": "D"}
 
 Document = dict[str, Any]

@@ -39,7 +39,7 @@ class CheckOptions:
     """What a caller may ask of the engine, the same for check, audit, trace and snapshot.
 
     Attributes:
-        host: ``auto``, ``none``, ``glibc=2.28,libstdcxx=3.4.25`` or the name of a host file (contract.md section 2).
+        host: ``auto``, ``none``, ``glibc=2.28,libstdcxx=3.4.25`` or the name of a host file (docs/concepts.md).
         env: variables the loader is to see (``--env``); the calling shell's are never read.
         platform: conda subdir to assume when the prefix does not say one (``--platform``).
         find_links: folders in which ``name==version`` operands and requirements are looked for.
@@ -70,7 +70,7 @@ class CheckOptions:
 
 @dataclass(frozen=True, slots=True)
 class HostInfo:
-    """The third party. ``facts`` are what contract.md section 5 shows (``{"glibc": "2.36"}``); ``assumption`` is the
+    """The third party. ``facts`` are what ``trace`` shows (``{"glibc": "2.36"}``); ``assumption`` is the
     sentence people read: what was assumed of the host and where it was read."""
 
     facts: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
@@ -130,7 +130,7 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """What fails and what is shown (user-experience.md section 6). ``strict``: incomplete is a failure too."""
+    """What fails and what is shown (docs/concepts.md). ``strict``: incomplete is a failure too."""
 
     fail_on: Level = "error"
     min_severity: Severity = Severity.WARNING
@@ -141,7 +141,7 @@ class Thresholds:
 
 
 DEFAULT_THRESHOLDS = Thresholds()
-# Where CI annotations point when nothing better is known (user-experience.md section 10.2).
+# Where CI annotations point when nothing better is known (docs/ci.md).
 DEFAULT_ANCHOR = RequestedBy("pyproject.toml", 1)
 
 
@@ -259,7 +259,7 @@ class Report:
         return sum(i.libraries for i in self.inputs)
 
     def to_dict(self) -> dict[str, Any]:
-        """The published JSON document (contract.md section 6)."""
+        """The published JSON document (docs/output.md)."""
         from abicheck.report.document import to_dict
 
         return to_dict(self)

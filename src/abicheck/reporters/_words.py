@@ -228,7 +228,7 @@ def verdict_sentence(report: Report) -> str:
 
 
 def location(report: Report, judged: Judged) -> tuple[str, int]:
-    """The manifest line an annotation points at (user-experience.md section 10.2): the line that asked for the wheel,
+    """The manifest line an annotation points at (docs/ci.md): the line that asked for the wheel,
     else the anchor of the configuration."""
     wheel = judged.finding.wheel
     for i in report.inputs:

@@ -1,5 +1,5 @@
 """The text of ``abicheck inspect``: what a person wants to know of a library first, in a few lines each. Takes the JSON
-object of contract.md section 5a."""
+object of ``inspect-1.schema.json``."""
 
 from __future__ import annotations
 

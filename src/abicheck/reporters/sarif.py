@@ -2,7 +2,7 @@
 
 A wheel has no source line and a service refuses a result without one, so the physical location is the manifest line
 that asked for the wheel; the two files are logical locations and stand in the message. Rules are not tagged as
-security: that would turn a reliability finding into a vulnerability (user-experience.md section 10.3).
+security: that would turn a reliability finding into a vulnerability.
 """
 
 from __future__ import annotations

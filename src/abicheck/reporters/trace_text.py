@@ -1,5 +1,5 @@
 """The text of ``abicheck trace``: a tree that says for every library how it was found, and for one that was not, every
-place that was tried. Takes the JSON object of contract.md section 5."""
+place that was tried. Takes the JSON object of ``trace-1.schema.json``."""
 
 from __future__ import annotations
 

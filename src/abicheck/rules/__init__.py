@@ -40,13 +40,13 @@ class RuleContractError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What the catalogue says of one rule (contract.md section 4).
+    """What the catalogue says of one rule.
 
     Attributes:
         id: ``ABI101``; stable, never reused.
         name: kebab-case, stable, unique.
         severity: the catalogue's words: ``error``, ``warning``, ``note``, ``error/warning``, ``by consequence`` ...
-        classes: loader classes (loader-semantics.md section 0.1) whose outcomes this rule reports.
+        classes: loader classes (``MISSING_LIB`` ...) whose outcomes this rule reports.
         platforms: of ``linux``, ``osx``, ``win``.
         summary: one line, without the rule's name.
         since: the first version of abicheck that has it.

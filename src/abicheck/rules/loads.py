@@ -50,7 +50,7 @@ def _cause(f: LoadFailure) -> tuple[object, ...]:
 
 
 def grade(scene: Scene, f: LoadFailure) -> Grade:
-    """How grave and how sure (contract.md section 3, user-experience.md section 6)."""
+    """How grave and how sure (docs/concepts.md)."""
     depends: list[Dependence] = []
     assumptions: list[str] = []
     severity, confidence = Severity.ERROR, Confidence.HIGH

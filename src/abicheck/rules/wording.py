@@ -1,4 +1,4 @@
-"""How findings speak: names of files and imports, and the commands people can paste (user-experience.md section 16)."""
+"""How findings speak: names of files and imports, and the commands people can paste."""
 
 from __future__ import annotations
 
