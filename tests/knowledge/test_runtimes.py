@@ -77,6 +77,23 @@ def test_a_runtime_without_a_telling_name_is_known_by_its_exports() -> None:
     assert recognise("_solver.so", "", {"PyInit__solver"}.__contains__) is None
 
 
+def test_a_runtime_without_descriptors_cannot_fill_a_second_table() -> None:
+    """protobuf's lite runtime has no table of descriptors; only full ones end a process when they meet on Linux."""
+    verify = "_ZN6google8protobuf8internal13VerifyVersionEiiPKc"
+    pool = "_ZN6google8protobuf14DescriptorPool14generated_poolEv"
+    lite, full = recognise("_a.so", "", {verify}.__contains__), recognise("_a.so", "", {verify, pool}.__contains__)
+    assert lite is not None and full is not None
+    assert (lite.member, full.member) == ("protobuf-lite", "protobuf")
+    named = recognise("libprotobuf-lite.so.32")
+    assert named is not None and named.member == "protobuf-lite"
+    meets = frozenset({"meet"})
+    for other, loud in (("protobuf", True), ("protobuf-lite", False)):
+        row = consequence("protobuf", other, "protobuf", "linux", meets)
+        assert row is not None and (row.severity == "error") is loud
+    mac = consequence("protobuf", "protobuf-lite", "protobuf", "osx", meets)
+    assert mac is not None and mac.severity == "error"
+
+
 def test_exports_overrule_a_name_of_the_same_family() -> None:
     """conda's libgomp.so.1 can be LLVM's library under another name (RT-1)."""
     kmp = {"__kmpc_fork_call", "__kmpc_global_thread_num"}
