@@ -15,10 +15,12 @@ from abicheck.binary.facts import Binary
 from abicheck.binary.reading import HEAD, is_binary, read_binary
 from abicheck.binary.source import ByteSource
 from abicheck.errors import BinaryError
+from abicheck.evidence.cython_api import cython_api
 from abicheck.evidence.embedded import banner_version, embedded
 from abicheck.evidence.extensions import shared
 from abicheck.evidence.numpy_api import numpy_api
 from abicheck.evidence.proj_database import proj_layout
+from abicheck.evidence.type_objects import type_objects
 from abicheck.import_effects.extension_names import names_in
 from abicheck.knowledge.runtimes import families, member
 from abicheck.prefix import Prefix, Written, write_snapshot
@@ -78,6 +80,8 @@ def ask(source: ByteSource, bare: frozenset[str]) -> None:
     if _EXTENSION.search(source.name):
         numpy_api(source)
         shared(source)
+        cython_api(source)
+        type_objects(source)
         names_in(source, bare)
 
 

@@ -30,8 +30,11 @@ NEAR = 40
 KEPT = 4096  # how far back a kept address is looked for
 
 
-def loads(image: Image, position: int, wanted: Callable[[bytes], bool]) -> Iterator[tuple[int, bytes]]:
-    """(file offset, text) of instructions that load a wanted text as the call's n-th argument (1-based)."""
+def loads(
+    image: Image, position: int, wanted: Callable[[bytes], bool], longest: int = 256
+) -> Iterator[tuple[int, bytes]]:
+    """(file offset, text) of instructions that load a wanted text as the call's n-th argument (1-based). Texts of
+    ``longest`` bytes and more are not seen."""
     if image.machine != "x86_64":
         return
     opcode = _LEA[image.windows][position]
@@ -43,7 +46,7 @@ def loads(image: Image, position: int, wanted: Callable[[bytes], bool]) -> Itera
         while 0 <= at <= end - 7:
             target = at + shift + int.from_bytes(image.data[at + 3 : at + 7], "little", signed=True)
             if target not in texts:
-                text = image.text_at(target)
+                text = image.text_at(target, longest)
                 texts[target] = text if text is not None and wanted(text) else None
             found = texts[target]
             if found is not None:

@@ -9,9 +9,10 @@ hand each other the objects of a library (XML trees of libxml2) that each has it
 ## Why: the loader rule
 
 The loader sees nothing of this: extensions meet through Python objects (PY-17). Cython compares the size of a foreign
-type at import; a smaller object than expected raises ValueError, a larger one is accepted with a warning. C-APIs that
-are passed as capsules (`greenlet._C_API`) are tables of pointers, and a newer user reads beyond the end of an older
-one.
+type at import; a smaller object than expected raises ValueError, a larger one is accepted with a warning. It looks up
+every C function of another module by name and compares its signature: "does not export expected C function", "has wrong
+signature". C-APIs that are passed as capsules (`greenlet._C_API`) are tables of pointers, and a newer user reads beyond
+the end of an older one.
 
 ## Example
 
@@ -31,7 +32,8 @@ greenlet 1.1.3    from conda: 176 bytes; `import gevent` warns, the first switch
 
 ## References
 
-Cython Utility/ImportExport.c (ImportType); gevent/gevent#1923; python-greenlet/greenlet#178; xmlsec/python-xmlsec#320.
+Cython Utility/ImportExport.c (TypeImport, FunctionImport); gevent/gevent#1923; python-greenlet/greenlet#178;
+xmlsec/python-xmlsec#320.
 """
 
 from __future__ import annotations
@@ -49,6 +51,7 @@ from abicheck.loader.scenarios import Group
 from abicheck.model import Confidence, Fact, Finding, Origin, Remedy, Severity
 from abicheck.overlay import View
 from abicheck.rules import Rule
+from abicheck.rules.cython_functions import Lack, lacks
 from abicheck.rules.scene import Scene
 from abicheck.rules.wording import base, conda_install, listed, ref, sentence
 
@@ -64,10 +67,89 @@ RULE = Rule(
 
 
 def check(scene: Scene) -> Iterator[Finding]:
+    yield from _functions(scene)
     for row in object_sizes():
         yield from _sizes(scene, row)
     for exchange in exchanges():
         yield from _exchange(scene, exchange)
+
+
+# -- C functions and classes -----------------------------------------------------------------
+
+
+def _functions(scene: Scene) -> Iterator[Finding]:
+    """One finding for each two projects: the module that a program imports most surely speaks for the others."""
+    found: dict[tuple[Origin, Origin], list[Lack]] = {}
+    for lack in lacks(scene):
+        found.setdefault((lack.group.origin, lack.giver), []).append(lack)
+    for alike in found.values():
+        ranked = [(scene.importance(lack.group, lack.unit), lack) for lack in alike[:ASKED]]
+        yield _function_finding(scene, *min(ranked, key=lambda r: _RANK.index(r[0])), alike)
+
+
+ASKED = 8  # a project with more modules that fail cannot do without all of them
+_RANK = ("demanded", "reachable", "unreferenced", "optional")
+
+
+def _function_finding(scene: Scene, importance: str, lack: Lack, alike: list[Lack]) -> Finding:
+    sure = importance == "demanded"
+    here, giver = lack.group.origin, lack.giver
+    module = lack.group.label if sure else lack.unit.module
+    reason, said, symbol = _lost(lack)
+    wheel = here if here in scene.subject_origins else giver
+    return Finding(
+        rule=RULE.id,
+        severity=Severity.WARNING if importance == "optional" else Severity.ERROR,
+        confidence=Confidence.HIGH if sure else Confidence.MEDIUM,
+        what=sentence(f"`import {module}` will fail: {reason}."),
+        why=(
+            Fact(f"was compiled for another {giver.name}; looked up when it is imported: "
+                 f"{listed(n for one in alike for n in _names(one))}; modules: {listed(o.unit.module for o in alike)}",
+                 ref(scene.view, lack.unit.path), symbol, loader_rule="PY-17"),
+            Fact(f"is {lack.module} of {giver.label}", ref(scene.view, lack.path)),
+            Fact(f"Python will say: {said}"),
+        ),
+        remedies=(
+            Remedy("let pip choose versions that fit each other (without --no-deps)",
+                   f"pip install {here.name} {giver.name}"),
+            Remedy("or take both from conda", conda_install(scene.prefix.display, here.name, giver.name)),
+        ),
+        key=f"{lack.unit.module} {lack.module}",
+        wheel=wheel,
+        conda_package=next((o for o in (giver, here) if o.kind == "conda"), None),
+        subject=ref(scene.view, lack.unit.path),
+        object=ref(scene.view, lack.path),
+        depends_on=() if sure else ("python-code",),
+        assumption="" if sure else f"if the program imports {lack.unit.module}",
+    )  # fmt: skip
+
+
+def _lost(lack: Lack) -> tuple[str, str, str]:
+    """(why the import fails, what Python says, the name) of the first thing that is not as it was compiled for."""
+    where, who = f"{lack.module} of {lack.giver.label}", lack.unit.module
+    if lack.small is not None:
+        want, have = lack.small
+        return (
+            f"{who} was compiled for a {want.module}.{want.name} of {want.size} bytes, and {lack.giver.label} has one "
+            f"of {have}",
+            f"ValueError: {want.module}.{want.name} size changed, may indicate binary incompatibility. "
+            f"Expected {want.size} from C header, got {have} from PyObject",
+            want.name,
+        )
+    if lack.missing:
+        need = lack.missing[0]
+        message = f"ImportError: {lack.module} does not export expected C function {need.name}"
+        return f"{where} has no C function {need.name}, which {who} uses", message, need.name
+    need = lack.changed[0]
+    message = (
+        f"TypeError: C function {lack.module}.{need.name} has wrong signature (expected {need.signature}, got ...)"
+    )
+    return f"the C function {need.name} in {where} has another signature than {who} expects", message, need.name
+
+
+def _names(lack: Lack) -> tuple[str, ...]:
+    own = (lack.small[0].name,) if lack.small is not None else ()
+    return (*own, *(n.name for n in (*lack.missing, *lack.changed)))
 
 
 # -- object sizes --------------------------------------------------------------
