@@ -151,6 +151,17 @@ def test_a_renamed_wheel_is_noticed(tmp_path: Path) -> None:
     assert "was renamed: its own WHEEL file says cp311-cp311-linux_x86_64" in finding.what
 
 
+def test_libraries_for_every_python_may_be_packed_by_any(tmp_path: Path) -> None:
+    """A project that loads its library with ctypes names the file py3-none; the WHEEL file tells who packed it."""
+    library = Workshop(tmp_path).library("int grid_open(void) { return 1; }")
+    for member, count in (("grid/libgrid.so", 0), ("grid/_grid.abi3.so", 1)):
+        packed = {"grid/__init__.py": b"", member: library}
+        wheel = make_wheel(tmp_path / "w" / member, "grid", "2.4", packed, tag="cp36-cp36m-linux_x86_64")
+        renamed = wheel.rename(wheel.with_name("grid-2.4-py3-none-linux_x86_64.whl"))
+        found = [f for f in judgement(prefix(tmp_path / member), renamed, rules=ALONE).findings if f.rule == "ABI001"]
+        assert len(found) == count, member
+
+
 def test_tags_of_a_free_threaded_build(tmp_path: Path) -> None:
     """PY-6: abi3 never pairs with a build without the GIL."""
     maker = Maker(tmp_path / "env")

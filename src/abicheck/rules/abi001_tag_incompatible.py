@@ -48,10 +48,11 @@ from packaging.tags import Tag
 
 from abicheck.admission import Reason, Refusal, accepted_tags, built_for_musl, platform_tag
 from abicheck.knowledge.platform_names import arch_words, system_words
+from abicheck.loader.units import bare_suffix, has_init
 from abicheck.model import Confidence, Dependence, Fact, FileRef, Finding, Origin, Remedy, Severity
 from abicheck.rules import Rule
 from abicheck.rules.naming import use_conda_build
-from abicheck.rules.scene import Scene
+from abicheck.rules.scene import Native, Scene
 from abicheck.rules.wording import listed, older_wheel, quoted, sentence
 from abicheck.staging import wheel_origin
 from abicheck.wheel import Wheel
@@ -246,9 +247,9 @@ def _renamed(scene: Scene, wheel: Wheel) -> Iterator[Finding]:
     tags_here = accepted_tags(scene.interpreter, scene.subdir, scene.host, musl=musl)
     accepted = {(t.interpreter, t.abi) for t in tags_here}
     said = {(t.interpreter, t.abi) for t in wheel.wheel_tags}
-    if not said or said & accepted:
-        return
     origin: Origin = wheel_origin(wheel)
+    if not said or said & accepted or _for_any_python(scene, wheel, origin):
+        return
     tags = listed(sorted(map(str, wheel.wheel_tags)))
     exact = f"{wheel.display_name}=={wheel.version}"
     yield Finding(
@@ -270,3 +271,15 @@ def _renamed(scene: Scene, wheel: Wheel) -> Iterator[Finding]:
         wheel=origin,
         subject=FileRef(wheel.filename, origin),
     )  # fmt: skip
+
+
+def _for_any_python(scene: Scene, wheel: Wheel, origin: Origin) -> bool:
+    """Whether a project named its file for every Python and put nothing into it that one Python alone could import:
+    libraries for ctypes, whatever Python happened to pack them."""
+    generic = all(t.interpreter.startswith("py") and t.abi == "none" for t in wheel.tags)
+    return generic and not any(n.module and _is_extension(scene, n) for n in scene.natives.get(origin, ()))
+
+
+def _is_extension(scene: Scene, native: Native) -> bool:
+    who = scene.importer
+    return not bare_suffix(who, native.path) or has_init(scene.view, native.path, native.module or "")
