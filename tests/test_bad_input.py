@@ -235,6 +235,24 @@ def test_a_broken_library_that_nothing_loads_is_not_the_wheels_affair(here: Path
     assert ran.status == 0, ran.out
 
 
+def test_a_broken_library_of_the_environment_that_the_wheel_loads(here: Path, bench: Bench) -> None:
+    whole = bench.lib("libother.so.1", "int other(void) { return 1; }")
+    wheel = bench.wheel(bench.ext("other", needed=("libother.so.1",)))
+    bench.conda("other", files={"lib/libother.so.1": whole})
+    assert abicheck(wheel, "-p", "env", "--host", "none", cwd=here).status == 0
+    (here / "env" / "lib" / "libother.so.1").write_bytes(whole[: len(whole) // 2])
+    ran = abicheck(wheel, "-p", "env", "--host", "none", cwd=here)
+    assert ran.status == 4 and "lib/libother.so.1   ends after" in ran.out, ran.out
+    assert "1 file could not be read" in ran.out and "reinstall the package that owns the file" in ran.out
+
+
+def test_an_interpreter_that_is_cut_off(here: Path, bench: Bench) -> None:
+    program = here / "env" / "bin" / "python3.12"
+    program.write_bytes(program.read_bytes()[: program.stat().st_size // 2])
+    ran = abicheck(bench.wheel(bench.ext()), "-p", "env", "--host", "none", cwd=here)
+    assert ran.status == 4 and "bin/python3.12   ends after" in ran.out, ran.out
+
+
 # -- environments that are none -----------------------------------------------------------------
 
 

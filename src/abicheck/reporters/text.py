@@ -93,9 +93,8 @@ def _skipped(report: Report, options: RenderOptions) -> list[Line]:
     matter = [s for s in report.skipped if s.matters]
     out: list[Line] = []
     if matter:
-        total = max(report.libraries, len(matter))
         tail = {"incomplete": "so this result is incomplete", "fail": "so this result is incomplete"}
-        text = f"{len(matter)} of {w.plural(total, 'library', 'libraries')} could not be read, "
+        text = f"{_how_many(report, len(matter), all(s.container for s in matter))} could not be read, "
         text += tail.get(report.verdict, "which was allowed") + f" · exit {report.exit_status}"
         out.append([(text, "bold yellow")])
     else:
@@ -108,5 +107,14 @@ def _skipped(report: Report, options: RenderOptions) -> list[Line]:
     if len(rows) > cap:
         out.append([(f"  … {len(rows) - cap} more (-v)", "dim")])
     if matter and report.verdict == "incomplete":
-        out.append([("hint: download the wheel again, or accept with --allow-incomplete", "")])
+        again = ["download the wheel again"] if any(s.container for s in matter) else []
+        again += [] if all(s.container for s in matter) else ["reinstall the package that owns the file"]
+        out.append([(f"hint: {' or '.join(again)}, or accept with --allow-incomplete", "")])
     return out
+
+
+def _how_many(report: Report, count: int, of_inputs: bool) -> str:
+    """``1 of 14 libraries`` of what was to be judged; files of the environment are counted alone."""
+    if not of_inputs:
+        return w.plural(count, "file")
+    return f"{count} of {w.plural(max(report.libraries, count), 'library', 'libraries')}"

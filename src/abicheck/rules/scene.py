@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import posixpath
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
@@ -108,18 +109,26 @@ class Scene(Meetings):
 
     def _loose(self, group: Group) -> Iterator[LoadFailure]:
         """Libraries of a subject that no import is seen to load but that its Python code names: opened as ctypes would,
-        after everything else of the project."""
+        after everything else of the project. Of variants for different libraries it is enough that one loads."""
         run = self.stage.simulator.run(group)
+        loading, failing = set(), []
         for native in self.natives[group.origin]:
             real = self.view.lookup(native.path).real
             if native.module or native.binary is None or real in run.by_real or _is_program(native.binary.slices[0]):
+                loading.add(variant_key(native.path))
                 continue
             if not self.sites(group.origin).names_file(native.path):
                 continue
             result = run.process.fork().load(Event(native.path, "dlopen"))
             if result.outcome in ("failed", "aborted") and result.failure is not None:
-                unit = Unit(native.path, "", (result.event,), demanded=False)
-                yield LoadFailure("alone", unit, group.origin, group.origin, result, "unreferenced")
+                failing.append((native.path, result, result.failure.kind == "MISSING_LIB"))
+            else:
+                loading.add(variant_key(native.path))
+        for path, result, missing in failing:
+            unit = Unit(path, "", (result.event,), demanded=False)
+            spared = missing and variant_key(path) in loading
+            importance: Importance = "optional" if spared else "unreferenced"
+            yield LoadFailure("alone", unit, group.origin, group.origin, result, importance)
 
     def _results(self, group: Group) -> Iterator[tuple[Unit, EventResult]]:
         """Every unit by itself, and what else importing the project is certain to open."""
@@ -280,15 +289,27 @@ class Scene(Meetings):
 
     @functools.cached_property
     def skipped(self) -> tuple[Skipped, ...]:
-        """Files that could not be read although the verdict may depend on them; without an interpreter that can be
-        started no load can be followed."""
+        """Files that could not be read although the verdict may depend on them: the subjects' own, whatever their loads
+        map, and the interpreter, without which no load can be followed."""
+        out = [*super().skipped, *self._unread()]
         start = self.simulator.base().trace.events[0]
         path = posixpath.join(self.view.root, self.interpreter.executable)
         failure = start.failure
-        if failure is None or failure.kind != "LOAD_REJECTED" or path not in (failure.requester, failure.provider):
-            return super().skipped
-        reason = f"the interpreter cannot be started: {self.view_text(failure.message)}"
-        return tuple(sorted((*super().skipped, Skipped(self.interpreter.executable, reason))))
+        if failure is not None and failure.kind == "LOAD_REJECTED" and path in (failure.requester, failure.provider):
+            reason = f"the interpreter cannot be started: {self.view_text(failure.message)}"
+            out.append(Skipped(self.interpreter.executable, reason))
+        return tuple(sorted(out))
+
+    def _unread(self) -> Iterator[Skipped]:
+        """Files of others that the subjects' processes map and whose tables are damaged. What only a record knows of is
+        another matter: a partial copy of an environment."""
+        simulator = self.stage.simulator
+        runs = [simulator.base().trace, *(simulator.run(g).trace for g in self.subjects)]
+        own = {self.view.lookup(n.path).real for natives in self.natives.values() for n in natives}
+        for real in sorted({o.real for trace in runs for o in trace.objects} - own):
+            problem = self.read(real)[1] if self.view.lookup(real).status == "file" else None
+            if problem is not None:
+                yield Skipped(self.view.relative(real), problem)
 
 
 def _with_provider(diff: Difference, result: EventResult) -> EventResult:
@@ -301,6 +322,17 @@ def _with_provider(diff: Difference, result: EventResult) -> EventResult:
         return result
     name, now = found
     return EventResult(result.event, result.outcome, replace(failure, library=name, provider=now.path), result.root)
+
+
+def variant_key(path: str) -> str:
+    """What builds of one library for different versions or makes of another share: all but numbers and what stands
+    behind the first dot of the file's name.
+
+    >>> variant_key("p/MPI.mpich.so") == variant_key("p/MPI.openmpi.so"), variant_key("p/libcore4.so")
+    (True, 'p/libcore')
+    """
+    folder, _, name = path.rpartition("/")
+    return f"{folder}/{re.sub('[0-9]+', '', name.partition('.')[0])}"
 
 
 def _is_program(part: Slice) -> bool:
