@@ -74,6 +74,23 @@ def test_a_module_behind_an_except_clause_is_a_note_and_an_unused_one_a_warning(
     assert finding.confidence is Confidence.MEDIUM
 
 
+@pytest.mark.parametrize("names", [("MPI.one.so", "MPI.two.so"), ("libcore4.so", "libcore5.so")])
+def test_of_variants_for_different_libraries_one_is_enough(bench: Bench, names: tuple[str, str]) -> None:
+    """The project's code picks the build whose library is there; what the others lack is a note then."""
+    files = {}
+    for name, library in zip(names, ("libone.so.1", "libtwo.so.2"), strict=True):
+        made = bench.lib(f"x/{library}", Y)
+        files[f"grid/{name}"] = bench.lib(
+            f"v/{name}", "int y(void); int x(void) { return y(); }", needed=(f"x/{library}",)
+        )
+    code = f"NAMES = {list(names)}\n"
+    both_missing = bench.judged(rule, bench.wheel(None, files, code=code))
+    assert [f.severity for f in both_missing] == [Severity.WARNING] * 2
+    bench.conda("two", files={"lib/libtwo.so.2": made})
+    (finding,) = bench.judged(rule, bench.wheel(None, files, code=code))
+    assert finding.severity is Severity.NOTE and finding.key == "libone.so.1"
+
+
 def test_a_host_of_which_nothing_is_known(bench: Bench) -> None:
     bench.lib("x/libgone.so.1", Y)
     (finding,) = bench.judged(rule, bench.wheel(bench.ext("y", needed=("x/libgone.so.1",))), host=UNKNOWN)

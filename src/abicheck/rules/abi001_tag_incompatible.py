@@ -48,11 +48,10 @@ from packaging.tags import Tag
 
 from abicheck.admission import Reason, Refusal, accepted_tags, built_for_musl, platform_tag
 from abicheck.knowledge.platform_names import arch_words, system_words
-from abicheck.loader.units import bare_suffix, has_init
 from abicheck.model import Confidence, Dependence, Fact, FileRef, Finding, Origin, Remedy, Severity
 from abicheck.rules import Rule
 from abicheck.rules.naming import use_conda_build
-from abicheck.rules.scene import Native, Scene
+from abicheck.rules.scene import Scene
 from abicheck.rules.wording import listed, older_wheel, quoted, sentence
 from abicheck.staging import wheel_origin
 from abicheck.wheel import Wheel
@@ -277,9 +276,4 @@ def _for_any_python(scene: Scene, wheel: Wheel, origin: Origin) -> bool:
     """Whether a project named its file for every Python and put nothing into it that one Python alone could import:
     libraries for ctypes, whatever Python happened to pack them."""
     generic = all(t.interpreter.startswith("py") and t.abi == "none" for t in wheel.tags)
-    return generic and not any(n.module and _is_extension(scene, n) for n in scene.natives.get(origin, ()))
-
-
-def _is_extension(scene: Scene, native: Native) -> bool:
-    who = scene.importer
-    return not bare_suffix(who, native.path) or has_init(scene.view, native.path, native.module or "")
+    return generic and not any(n.module for n in scene.natives.get(origin, ()))

@@ -19,7 +19,7 @@ from abicheck.errors import BinaryError
 from abicheck.host import Host
 from abicheck.loader.capture import UniqueSymbol
 from abicheck.loader.dyld_search import LOADABLE
-from abicheck.loader.units import Importer, module_of
+from abicheck.loader.units import Importer, bare_suffix, has_init, module_of
 from abicheck.model import FileRef, Origin, Skipped
 from abicheck.overlay import View
 from abicheck.prefix import Interpreter, Layout, Prefix
@@ -161,7 +161,15 @@ class Ground:
             binary, problem = self.read(path)
             if binary is None and problem is None and origin.kind != "wheel":
                 continue
-            yield Native(path, self.view.ref(path), binary, problem, module_of(self.importer, path))
+            yield Native(path, self.view.ref(path), binary, problem, self._module(path))
+
+    def _module(self, path: str) -> str | None:
+        """The import name of an extension module; a library whose name has no tag of an interpreter needs an init
+        function to be one."""
+        module = module_of(self.importer, path)
+        if module is None or not bare_suffix(self.importer, path) or has_init(self.view, path, module):
+            return module
+        return None
 
     def slice(self, path: str) -> Slice | None:
         """Facts of a file as a process of this platform would map it (MAC-12 for files with several slices)."""
