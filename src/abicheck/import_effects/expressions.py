@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 from abicheck.import_effects import tree as t
-from abicheck.import_effects.core import Core, Frame, Raised
+from abicheck.import_effects.core import Frame, Raised
 from abicheck.import_effects.evaluators import EVALUATORS
-from abicheck.import_effects.importing import Importing
+from abicheck.import_effects.members import Members
 from abicheck.import_effects.values import (
     LAZY,
     THING,
@@ -45,7 +45,7 @@ _COMPARES: dict[str, Callable[[Any, Any], Any]] = {
 }  # fmt: skip
 
 
-class Expressions(Importing, Core):
+class Expressions(Members):
     def evaluate(self, frame: Frame, e: t.Expr | None, want: bool = False) -> Value:
         """The value of ``e``. Without ``want`` calls that load nothing are left out (their value is ``LAZY``)."""
         if e is None:
