@@ -15,6 +15,7 @@ from abicheck.binary.facts import Binary
 from abicheck.binary.reading import HEAD, is_binary, read_binary
 from abicheck.binary.source import ByteSource
 from abicheck.errors import BinaryError
+from abicheck.evidence.bound_types import bound_types
 from abicheck.evidence.cython_api import cython_api
 from abicheck.evidence.embedded import banner_version, embedded
 from abicheck.evidence.extensions import shared
@@ -82,6 +83,7 @@ def ask(source: ByteSource, bare: frozenset[str]) -> None:
         shared(source)
         cython_api(source)
         type_objects(source)
+        bound_types(source)
         names_in(source, bare)
 
 

@@ -12,7 +12,8 @@ The loader sees nothing of this: extensions meet through Python objects (PY-17).
 type at import; a smaller object than expected raises ValueError, a larger one is accepted with a warning. It looks up
 every C function of another module by name and compares its signature: "does not export expected C function", "has wrong
 signature". C-APIs that are passed as capsules (`greenlet._C_API`) are tables of pointers, and a newer user reads beyond
-the end of an older one.
+the end of an older one. pybind11 and nanobind keep the C++ classes of all modules of one id together; a module with
+another id (another version of the registry, compiler or C++ library) does not know them.
 
 ## Example
 
@@ -53,6 +54,7 @@ from abicheck.overlay import View
 from abicheck.rules import Rule
 from abicheck.rules.cython_functions import Lack, lacks
 from abicheck.rules.scene import Scene
+from abicheck.rules.shared_classes import plain, strangers
 from abicheck.rules.wording import base, conda_install, listed, ref, sentence
 
 RULE = Rule(
@@ -68,6 +70,7 @@ RULE = Rule(
 
 def check(scene: Scene) -> Iterator[Finding]:
     yield from _functions(scene)
+    yield from _classes(scene)
     for row in object_sizes():
         yield from _sizes(scene, row)
     for exchange in exchanges():
@@ -150,6 +153,48 @@ def _lost(lack: Lack) -> tuple[str, str, str]:
 def _names(lack: Lack) -> tuple[str, ...]:
     own = (lack.small[0].name,) if lack.small is not None else ()
     return (*own, *(n.name for n in (*lack.missing, *lack.changed)))
+
+
+# -- classes of pybind11 and nanobind --------------------------------------------
+
+
+def _classes(scene: Scene) -> Iterator[Finding]:
+    """One finding for each two projects."""
+    told = set()
+    for found in strangers(scene):
+        here, giver = found.group.origin, found.giver
+        if (here, giver) in told:
+            continue
+        told.add((here, giver))
+        names = listed(plain(c) for c in found.classes)
+        user = found.unit.module
+        yield Finding(
+            rule=RULE.id,
+            severity=Severity.WARNING,
+            confidence=Confidence.MEDIUM,
+            what=sentence(
+                f"{user} will neither take nor return objects of {found.module} ({giver.label}): the two were built "
+                f"with versions of {found.kind} or compilers that do not share classes."
+            ),
+            why=(
+                Fact(f"imports {found.module} and works with its classes {names}; keeps classes under {found.own}",
+                     ref(scene.view, found.unit.path), found.own, loader_rule="PY-17"),
+                Fact(f"keeps its classes under {found.theirs}", ref(scene.view, found.path), found.theirs),
+                Fact("Python will say: TypeError: incompatible function arguments, or: Unable to convert function "
+                     "return value to a Python type"),
+            ),
+            remedies=(
+                Remedy("take releases of both that were built alike", f"pip install -U {here.name} {giver.name}"),
+                Remedy("or take both from conda", conda_install(scene.prefix.display, here.name, giver.name)),
+            ),
+            key=f"{user} {found.module} classes",
+            wheel=here if here in scene.subject_origins else giver,
+            conda_package=next((o for o in (giver, here) if o.kind == "conda"), None),
+            subject=ref(scene.view, found.unit.path),
+            object=ref(scene.view, found.path),
+            depends_on=("python-code",),
+            assumption="if objects of one are given to the other",
+        )  # fmt: skip
 
 
 # -- object sizes --------------------------------------------------------------

@@ -50,14 +50,15 @@ def lacks(scene: Scene) -> Iterator[Lack]:
     for group in scene.subjects:
         for unit in group.units:
             yield from _lacks(scene, group, unit, None)
-    renewed = _renewed(scene)
-    if renewed:
+    new = renewed(scene)
+    if new:
         for group in scene.bystanders:
             for unit in group.units:
-                yield from _lacks(scene, group, unit, renewed)
+                yield from _lacks(scene, group, unit, new)
 
 
-def _renewed(scene: Scene) -> Mapping[str, str]:
+@functools.cache
+def renewed(scene: Scene) -> Mapping[str, str]:
     """Modules of the subjects that others may have been compiled for, with the file that was there before. In an
     install those that are there already, in an audit all (what stood there before is not known: '')."""
     out: dict[str, str] = {}
@@ -78,8 +79,8 @@ def _spellings(scene: Scene, path: str) -> Iterator[str]:
     return (stem + s for s in suffixes)
 
 
-def _lacks(scene: Scene, group: Group, unit: Unit, renewed: Mapping[str, str] | None) -> Iterator[Lack]:
-    yield from _small(scene, group, unit, renewed)
+def _lacks(scene: Scene, group: Group, unit: Unit, new: Mapping[str, str] | None) -> Iterator[Lack]:
+    yield from _small(scene, group, unit, new)
     api = _api(scene.view, unit.path)
     if api is None:
         return
@@ -88,9 +89,9 @@ def _lacks(scene: Scene, group: Group, unit: Unit, renewed: Mapping[str, str] | 
         groups.setdefault(need.group, []).append(need)
     for needs in groups.values():
         giver = _giver(scene, api, needs, unit.path)
-        if giver is None or giver.origin == group.origin or (renewed is not None and giver.module not in renewed):
+        if giver is None or giver.origin == group.origin or (new is not None and giver.module not in new):
             continue
-        was = _api(scene.before, renewed[giver.module]) if renewed else None
+        was = _api(scene.before, new[giver.module]) if new else None
         lost = [
             n
             for n in needs
@@ -104,16 +105,16 @@ def _lacks(scene: Scene, group: Group, unit: Unit, renewed: Mapping[str, str] | 
             yield Lack(group, unit, giver.module, giver.path, giver.origin, missing, changed)
 
 
-def _small(scene: Scene, group: Group, unit: Unit, renewed: Mapping[str, str] | None) -> Iterator[Lack]:
+def _small(scene: Scene, group: Group, unit: Unit, new: Mapping[str, str] | None) -> Iterator[Lack]:
     """Types that are smaller than the module was compiled for: Cython refuses them ("size changed")."""
     for want in _sizes(scene.view, unit.path):
         path = module_files(scene).get(want.module)
-        if path is None or (renewed is not None and want.module not in renewed):
+        if path is None or (new is not None and want.module not in new):
             continue
         origin, have = scene.view.origin(scene.view.lookup(path).real), _size_of(scene.view, path, want)
         if origin == group.origin or have is None or have >= want.size:
             continue
-        before = _size_of(scene.before, renewed[want.module], want) if renewed else None
+        before = _size_of(scene.before, new[want.module], want) if new else None
         if before is None or before >= want.size:
             yield Lack(group, unit, want.module, path, origin, small=(want, have))
 
