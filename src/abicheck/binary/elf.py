@@ -27,6 +27,7 @@ from abicheck.binary.elf_image import (
 )
 from abicheck.binary.elf_machines import EM_MIPS
 from abicheck.binary.elf_notes import read_notes
+from abicheck.binary.elf_records import Definition, Reference
 from abicheck.binary.elf_slice import (
     DF_1_NOW,
     DF_BIND_NOW,
@@ -34,7 +35,7 @@ from abicheck.binary.elf_slice import (
     DF_TEXTREL,
     ElfSlice,
 )
-from abicheck.binary.elf_symbols import NAME_SHARING, Definition, Exports, Reference, SymbolTable
+from abicheck.binary.elf_symbols import NAME_SHARING, Exports, SymbolTable
 from abicheck.binary.elf_versions import (
     DT_VERDEF,
     DT_VERNEED,

@@ -11,7 +11,8 @@ from typing import Literal
 from abicheck.binary.elf_hash import GnuHash
 from abicheck.binary.elf_header import ET_DYN
 from abicheck.binary.elf_machines import MACHINES, arch_name
-from abicheck.binary.elf_symbols import Definition, Reference, SymbolTable
+from abicheck.binary.elf_records import Definition, Reference
+from abicheck.binary.elf_symbols import SymbolTable
 from abicheck.binary.elf_versions import VerDef, VerNeed
 from abicheck.binary.facts import Export, Format, Import, Need
 
