@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -38,8 +37,6 @@ class Importing(Core):
         module = self.modules.get(name)
         if module is None:
             spec = self._find(name, parent)
-            if spec is None and parent is None and self._is_awaited(name):
-                spec = Spec(name, "builtin")  # nothing is known of it but that it will be there
             if spec is None:
                 raise Raised("ModuleNotFoundError")
             module = self.modules[name] = Module(name, spec)
@@ -48,11 +45,6 @@ class Importing(Core):
         if parent is not None and self.modules.get(name) is module:
             parent.env[name.rpartition(".")[2]] = ModuleValue(name)
         return module
-
-    def _is_awaited(self, name: str) -> bool:
-        """Whether a module that is not here comes with a project that pip will bring."""
-        awaited = self.context.awaited
-        return name.lower() in awaited or (bool(awaited) and not self.catching and name not in sys.stdlib_module_names)
 
     def _find(self, name: str, parent: Module | None) -> Spec | None:
         if parent is None:
