@@ -218,6 +218,19 @@ def test_a_broken_library_of_the_wheel(here: Path, bench: Bench, how: str) -> No
     assert f"grid/{EXT}" in text.out and text.status == ran.status
 
 
+def test_a_member_that_cannot_be_unpacked_to_its_end(here: Path, bench: Bench) -> None:
+    """What the library holds is unknown; it is not missing. One whose first bytes cannot be had is no input at all."""
+    wheel = bench.wheel(bench.ext() + os.urandom(50_000))
+    whole = wheel.read_bytes()
+    middle = whole.index(EXT.encode()) + len(EXT) + 2_000
+    wheel.write_bytes(whole[:middle] + bytes(2_000) + whole[middle + 2_000 :])
+    ran = abicheck(wheel, "-p", "env", "--host", "none", cwd=here)
+    assert ran.status == 4 and f"grid/{EXT}" in ran.out and "ABI101" not in ran.out, ran.out
+    start = whole.index(EXT.encode()) + len(EXT)
+    wheel.write_bytes(whole[:start] + b"\xff" * 64 + whole[start + 64 :])
+    assert "cannot be unpacked" in error(abicheck(wheel, "-p", "env", "--host", "none", cwd=here))
+
+
 def test_it_may_be_accepted(here: Path, bench: Bench) -> None:
     """A damaged table behind a header in order: what the loader makes of it is not known."""
     whole = bytearray(bench.ext())

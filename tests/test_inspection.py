@@ -11,15 +11,20 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
+import jsonschema
 import pytest
 from fixtures.compilers import zig
+from tests.prefix.making import Maker
 from tests.requirements import need
 from tests.test_conda_package import conda, old, tar_of
 
 from abicheck import inspection
 from abicheck.binary.facts import Binary, Export, Import, Need
 from abicheck.errors import BinaryError, InputError
+from abicheck.examination import snapshot
 from abicheck.inspection import inspect_files, inspect_rows
+from abicheck.prefix import open_prefix
+from abicheck.schemas import schema
 
 SOURCE = """
 int deflate(void); int maybe(void) __attribute__((weak));
@@ -211,3 +216,19 @@ def test_damage_found_late_is_skipped_too(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "foo.dll").write_bytes(b"MZ")
     document = inspect_rows(str(tmp_path / "foo.dll"))
     assert document["files"] == [] and document["skipped"][0]["reason"] == "has an endless table"
+
+
+def test_a_snapshot_gives_the_facts_of_the_environment_it_pictures(tmp_path: Path) -> None:
+    made = Maker(tmp_path / "env")
+    made.python()
+    inside = {"lib/libfoo.so.1": library(), "lib/cut.so": library()[:100], "lib/note.so": b"no library"}
+    made.record("foo", "1.0", inside)
+    (made.root / "lib" / "libfoo.so").symlink_to("libfoo.so.1")
+    snapshot(open_prefix(str(made.root)), str(tmp_path / "env.snap"))
+    document = inspect_rows(str(tmp_path / "env.snap"))
+    jsonschema.validate(document, schema("inspect-1"))
+    rows = {f["path"]: f for f in document["files"]}
+    assert set(rows) - {"bin/python3.12"} == {"lib/libfoo.so.1"}, "links and plain files are none"
+    alone = inspect_rows(str(made.root / "lib" / "libfoo.so.1"))["files"][0]
+    assert rows["lib/libfoo.so.1"] == {**alone, "path": "lib/libfoo.so.1", "container": "env.snap"}
+    assert [(s["path"], s["container"]) for s in document["skipped"]] == [("lib/cut.so", "env.snap")]

@@ -233,7 +233,9 @@ def trace(
 
 @app.command()
 def inspect(
-    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Wheels, libraries, conda packages.")],
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE...", help="Wheels, libraries, conda packages, snapshots.")
+    ],
     format: SimpleFormat = "text", color: Color = None, verbose: Verbose = 0, quiet: Quiet = 0,
 ) -> None:  # fmt: skip
     """Show the facts read from files."""

@@ -14,6 +14,7 @@ from abicheck.binary.reading import is_binary, read_binary
 from abicheck.binary.source import ByteSource, DiskSource
 from abicheck.conda_package import is_conda_package, packed_files
 from abicheck.errors import BinaryError, InputError
+from abicheck.prefix import is_snapshot, open_snapshot
 
 SCHEMA_VERSION = "1.0"
 Row = dict[str, Any]
@@ -31,7 +32,7 @@ def inspect_files(paths: Iterable[str]) -> Row:
 
 
 def inspect_rows(path: str) -> Row:
-    """The document about one file: a library, a wheel, a ``.conda`` or ``.tar.bz2`` package."""
+    """The document about one file: a library, a wheel, a ``.conda`` or ``.tar.bz2`` package, a snapshot."""
     files: list[Row] = []
     skipped: list[Row] = []
     for row, reason in _rows(path):
@@ -63,6 +64,8 @@ def _rows(path: str) -> Iterator[tuple[Row, str]]:
         return _wheel(path)
     if is_conda_package(path):
         return _conda(path)
+    if is_snapshot(path):
+        return _snapshot(path)
     return iter([_library(path)])
 
 
@@ -75,8 +78,8 @@ def _library(path: str) -> tuple[Row, str]:
     if reason is None:
         raise InputError(
             "unknown-file",
-            f"{path} is no shared library (ELF, Mach-O, PE), no wheel and no conda package.",
-            "`abicheck inspect` takes .whl, .conda, .tar.bz2 and library files",
+            f"{path} is no shared library (ELF, Mach-O, PE), no wheel, no conda package and no snapshot.",
+            "`abicheck inspect` takes .whl, .conda, .tar.bz2, library files and snapshots of environments",
         )
     return row, reason
 
@@ -85,9 +88,6 @@ def _wheel(path: str) -> Iterator[tuple[Row, str]]:
     from abicheck.wheel import read_wheel
 
     wheel = read_wheel(path)
-    for problem in wheel.problems:
-        if problem.kind == "member-unreadable":
-            yield _place(problem.member, wheel.filename), problem.text
     for member in wheel.natives:
         try:
             row, reason = _file(wheel.source(member), member.name, wheel.filename)
@@ -107,6 +107,18 @@ def _conda(path: str) -> Iterator[tuple[Row, str]]:
             yield _place(packed.name, container), f"is too large to look at ({packed.size} bytes)"
             continue
         row, reason = _file(source, packed.name, container)
+        if reason is not None:
+            yield row, reason
+
+
+def _snapshot(path: str) -> Iterator[tuple[Row, str]]:
+    """The native files of the environment that a snapshot pictures, by their paths in it."""
+    container = os.path.basename(path)
+    for name, opened in open_snapshot(path).excerpts():
+        try:
+            row, reason = _file(opened(), name, container)
+        except OSError as e:
+            row, reason = _place(name, container), f"cannot be read ({e.strerror or e})"
         if reason is not None:
             yield row, reason
 

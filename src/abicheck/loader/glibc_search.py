@@ -146,8 +146,10 @@ class Searcher:
                 source = self.view.open(found)
                 head = source.pread(0, 4096)
                 size = source.size
-            except OSError:
+            except PermissionError:
                 return "unreadable", found, None, ""
+            except OSError:  # a damaged member of a wheel, a failing disk: what it holds is not known
+                return "ok", found, None, ""
             verdict, text = header_verdict(head, size, self.target.elf_class, self.target.machine, self.target.little)
             if verdict != "ok":
                 return verdict, found, None, f"{path}: {text}" if text else ""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import posixpath
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -181,6 +181,14 @@ class SnapshotFiles:
     def _parts(self) -> Mapping[str, Part]:
         return msgspec.msgpack.decode(self._reader.read(self._index.parts), type=dict[str, Part])
 
+    def excerpts(self) -> Iterator[tuple[str, Callable[[], ByteSource]]]:
+        """The files of which windows are kept, native files among them, by path, and how to open each (``OSError``)."""
+        for path in sorted(p for p, part in self._parts.items() if part.windows):
+            folder, name = posixpath.split(path)
+            node = (self.listing(folder) or {}).get(name)
+            if node is not None and node.source is not None:
+                yield path, node.source
+
     def _open(self, path: str, size: int) -> ByteSource:
         part = self._parts.get(path)
         name = posixpath.join(self.root, path)
@@ -203,7 +211,9 @@ class SnapshotPrefix(Prefix):
     def __init__(self, reader: FrameReader, index: Index) -> None:
         records = [_record(reader, row) for row in index.records]
         problems = [Skipped(path, reason) for path, reason in index.problems]
-        super().__init__(index.root, "snapshot", index.display, SnapshotFiles(reader, index), records, problems)
+        kept = SnapshotFiles(reader, index)
+        super().__init__(index.root, "snapshot", index.display, kept, records, problems)
+        self.excerpts = kept.excerpts
         self._rows = index.damage
         self._numbered = records
         self.left_out = index.left_out

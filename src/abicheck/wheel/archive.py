@@ -128,7 +128,9 @@ class Archive:
         return source.pread(0, source.size)
 
     def heads(self, length: int) -> Iterator[tuple[Item, bytes]]:
-        """The first ``length`` bytes of every member, in file order; ``b""`` when they cannot be read."""
+        """The first ``length`` bytes of every member, in file order.
+
+        Raises ``InputError`` for one that cannot be unpacked: pip stops there too."""
         for item in sorted(self.items, key=lambda i: i.offset):
             yield item, self._head(item, length)
 
@@ -142,8 +144,8 @@ class Archive:
             if item.method == zipfile.ZIP_DEFLATED:
                 return inflate_head(self._file, start, item.packed, min(length, item.size))
             return ForeignSource(item.name, self.path, item).pread(0, length)
-        except OSError:
-            return b""
+        except OSError as e:
+            raise _bad("truncated-wheel", self.filename, f"has a member that cannot be unpacked ({e})") from e
 
     def _data_start(self, item: Item) -> int:
         raw = self._file.pread(item.offset, _LOCAL.size)
