@@ -83,7 +83,9 @@ def test_a_trace_names_everything_by_its_place_in_the_environment(bench: Bench) 
     bench.conda("tool", bench.ext("y", needed=("x/liby.so.1",)), {"lib/liby.so.1": library})
     told = trace([], prefix=str(bench.maker.root), imports=["tool"], host="none", bindings=True)
     (event,) = told["events"]
-    assert (event["open"], event["import"], event["outcome"]) == (f"{SITE}/tool/{EXT}", "tool._ext", "loaded")
+    assert (event["open"], event["import"], event["outcome"]) == (f"{SITE}/tool/{EXT}", "tool", "loaded")
+    assert event["module"] == "tool._ext"
+    assert event["chain"] == [{"module": "tool", "file": f"{SITE}/tool/__init__.py", "line": 1}]
     assert event["because"] == "tool/__init__.py:1" and event["certain"]
     assert [(o["path"], o["how"], o["event"]) for o in told["objects"]] == [
         ("bin/python3.12", "program", None), (f"{SITE}/tool/{EXT}", "opened", 0), ("lib/liby.so.1", "rpath", 0),

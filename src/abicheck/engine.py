@@ -15,7 +15,7 @@ from abicheck.cache import Store, default_directory
 from abicheck.errors import InputError
 from abicheck.examination import snapshot as write_snapshot_of
 from abicheck.host_file import describe_this_machine
-from abicheck.import_effects import new_session
+from abicheck.import_effects import Effect, new_session
 from abicheck.inputs import Inputs, Request, read_operands
 from abicheck.inputs.resolving import resolve
 from abicheck.inspection import inspect_files
@@ -71,6 +71,7 @@ def trace(
     placed = [Placed(p.wheel, wheel_origin(p.wheel), p.targets) for p in transaction.plans]
     stage = make_stage(opened, placed, transaction.removed, host=host, env=env, platform=platform)
     process = stage.starter(stage.after)()
+    causes: dict[int, dict[str, Any]] = {}
     for directory in dll_directories:
         process.load(Event(_absolute(stage.after, directory), "dll-directory", label=f"--dll-directory {directory}"))
     for name in files:
@@ -86,7 +87,15 @@ def trace(
             told = event_of(effect)
             if told is not None:
                 process.load(told)
-    return _trace_document(stage, process, bindings)
+                causes[len(process.trace().events) - 1] = _cause(module, effect)
+    return _trace_document(stage, process, bindings, causes)
+
+
+def _cause(name: str, effect: Effect) -> dict[str, Any]:
+    """Which import asked for a load: the name that was given, the module that is being imported, the line that does so,
+    and the imports that lead there, outermost first."""
+    chain = [{"module": link.module, "file": link.file, "line": link.line} for link in effect.chain]
+    return {"import": name, "module": effect.module, "because": effect.because, "chain": chain}
 
 
 def _file_events(stage: Stage, laid: Mapping[str, Wheel], text: str) -> list[Event]:
@@ -116,19 +125,21 @@ def _absolute(view: View, name: str) -> str:
     return name
 
 
-def _trace_document(stage: Stage, process: Process, bindings: bool) -> dict[str, Any]:
+def _trace_document(
+    stage: Stage, process: Process, bindings: bool, causes: Mapping[int, dict[str, Any]]
+) -> dict[str, Any]:
     view, record = stage.after, process.trace()
     names = [_shown(view, o) for o in record.objects]
     by_path = {o.path: names[o.index] for o in record.objects}
     document: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "target": {"platform": stage.subdir, "python": stage.interpreter.version, "host": stage.host.facts()},
-        "events": [_event_row(view, r) for r in record.events[1:]],
+        "events": [_event_row(view, r, causes.get(n)) for n, r in enumerate(record.events[1:], 1)],
         "objects": [_object_row(view, o, names, by_path) for o in record.objects],
     }
     start = record.events[0]
     if start.failure is not None:
-        document["events"].insert(0, _event_row(view, start))
+        document["events"].insert(0, _event_row(view, start, None))
     if bindings:
         document["bindings"] = [
             {"object": names[i], "symbol": b.symbol, "version": b.version,
@@ -148,7 +159,7 @@ def _told(view: View, path: str) -> str:
     return view.relative(path) if anchor(path) is not None else path
 
 
-def _event_row(view: View, r: EventResult) -> dict[str, Any]:
+def _event_row(view: View, r: EventResult, cause: Mapping[str, Any] | None) -> dict[str, Any]:
     row: dict[str, Any] = {
         "open": _told(view, r.event.open),
         "kind": r.event.kind,
@@ -157,10 +168,7 @@ def _event_row(view: View, r: EventResult) -> dict[str, Any]:
         "certain": r.event.certain,
         "outcome": r.outcome,
     }
-    if r.event.label.startswith("import "):
-        row["import"] = r.event.label.removeprefix("import ")
-    if r.event.because:
-        row["because"] = r.event.because
+    row |= cause or {"import": None}
     if r.failure is not None:
         row["error"] = r.failure.message
         row["class"] = r.failure.kind
