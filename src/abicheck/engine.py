@@ -37,16 +37,17 @@ SCHEMA_VERSION = "1.0"
 
 def make_stage(
     prefix: Prefix, placed: Iterable[Placed] = (), removed: Iterable[str] = (), *, host: str = "auto",
-    env: Mapping[str, str] | None = None, platform: str | None = None,
+    env: Mapping[str, str] | None = None, platform: str | None = None, awaited: frozenset[str] = frozenset(),
 ) -> Stage:  # fmt: skip
-    """Lay wheels over a prefix. Raises ``InputError`` (no Python, no platform) and ``UsageError`` (host)."""
+    """Lay wheels over a prefix. ``awaited``: import names that come with wheels nobody gave. Raises ``InputError`` (no
+    Python, no platform) and ``UsageError`` (host)."""
     interpreter, layout = require_interpreter(prefix)
     subdir = platform or prefix.subdir
     where = choose_host(host, subdir)
     before = view_before(prefix, where)
     laid, gone = tuple(placed), frozenset(removed)
     after = view_after(prefix, where, laid, gone, before) if laid or gone else before
-    return Stage(prefix, interpreter, layout, subdir, where, dict(env or {}), laid, gone, before, after)
+    return Stage(prefix, interpreter, layout, subdir, where, dict(env or {}), laid, gone, before, after, awaited)
 
 
 # -- trace ---------------------------------------------------------------------
@@ -69,7 +70,8 @@ def trace(
     requests = Inputs(tuple(Request(w) for w in laid.values()))
     transaction = plan_transaction(opened, requests, layout)
     placed = [Placed(p.wheel, wheel_origin(p.wheel), p.targets) for p in transaction.plans]
-    stage = make_stage(opened, placed, transaction.removed, host=host, env=env, platform=platform)
+    stage = make_stage(opened, placed, transaction.removed, host=host, env=env, platform=platform,
+                       awaited=_awaited(transaction))  # fmt: skip
     process = stage.starter(stage.after)()
     causes: dict[int, dict[str, Any]] = {}
     for directory in dll_directories:
@@ -96,6 +98,11 @@ def _cause(name: str, effect: Effect) -> dict[str, Any]:
     and the imports that lead there, outermost first."""
     chain = [{"module": link.module, "file": link.file, "line": link.line} for link in effect.chain]
     return {"import": name, "module": effect.module, "because": effect.because, "chain": chain}
+
+
+def _awaited(transaction: Transaction) -> frozenset[str]:
+    """What the projects are imported as that pip will fetch besides the wheels that are judged."""
+    return frozenset(u.name.replace("-", "_") for u in transaction.unsatisfied if u.kind == "fetch")
 
 
 def _file_events(stage: Stage, laid: Mapping[str, Wheel], text: str) -> list[Event]:
@@ -220,7 +227,7 @@ def check(operands: Sequence[str], *, prefix: str, options: CheckOptions | None 
         transaction = plan_transaction(opened, admitted, layout)
         placed = [Placed(p.wheel, wheel_origin(p.wheel), p.targets) for p in transaction.plans]
         stage = make_stage(opened, placed, transaction.removed, host=options.host, env=options.env,
-                           platform=options.platform)  # fmt: skip
+                           platform=options.platform, awaited=_awaited(transaction))  # fmt: skip
         stage.before.store = stage.after.store = store
         scene = Scene(stage, [p.origin for p in placed], transaction, refused)
         scene.tell = options.progress.step

@@ -37,6 +37,7 @@ class Stage:
     removed: frozenset[str]
     before: View
     after: View
+    awaited: frozenset[str] = frozenset()  # import names of projects that pip will fetch and that nobody gave
     imports: Memory = field(default_factory=Memory, repr=False)  # of both views: what is the same file is read once
     _memory: dict[str, object] = field(default_factory=dict, repr=False)
 
@@ -99,6 +100,7 @@ class Stage:
             dynload=posixpath.join(root, layout.dynload),
             extension_suffixes=self.interpreter.extension_suffixes,
             environ=self.env,
+            awaited=self.awaited if view is self.after else frozenset(),
             memory=self.imports,
         )
 

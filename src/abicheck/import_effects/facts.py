@@ -39,6 +39,9 @@ class ImportContext:
         builtins: names compiled into the interpreter. None: every standard module that has no file counts as built in.
         environ: variables set before the interpreter starts; all others count as unset (``--env``).
         libc: ``glibc`` or ``musl`` where the platform is Linux.
+        awaited: projects that pip will bring and of which no file is here, as import names (lower case, ``_``). Their
+            modules exist then and their content is unknown. What such a project requires in turn is unknown too, so an
+            import that nothing guards is taken to find its module as well.
     """
 
     view: View
@@ -51,6 +54,7 @@ class ImportContext:
     builtins: frozenset[str] | None = None
     environ: Mapping[str, str] = field(default_factory=dict)
     libc: str = "glibc"
+    awaited: frozenset[str] = frozenset()
     memory: Memory = field(default_factory=Memory, compare=False, repr=False)
 
     @property

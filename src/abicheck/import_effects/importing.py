@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -37,6 +38,8 @@ class Importing(Core):
         module = self.modules.get(name)
         if module is None:
             spec = self._find(name, parent)
+            if spec is None and parent is None and self._is_awaited(name):
+                spec = Spec(name, "builtin")  # nothing is known of it but that it will be there
             if spec is None:
                 raise Raised("ModuleNotFoundError")
             module = self.modules[name] = Module(name, spec)
@@ -45,6 +48,16 @@ class Importing(Core):
         if parent is not None and self.modules.get(name) is module:
             parent.env[name.rpartition(".")[2]] = ModuleValue(name)
         return module
+
+    def _is_awaited(self, name: str) -> bool:
+        """Whether a module that is not here comes with a project that pip will bring: by its name, or because a file
+        that pip installs now imports it unguarded."""
+        awaited = self.context.awaited
+        if not awaited or name.lower() in awaited:
+            return bool(awaited)
+        if self.catching or name in sys.stdlib_module_names or not self.chain:
+            return False
+        return self.view.origin(f"{self.view.root}/{self.chain[-1].file}").kind == "wheel"
 
     def _find(self, name: str, parent: Module | None) -> Spec | None:
         if parent is None:
