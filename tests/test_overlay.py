@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from abicheck.binary.source import BytesSource
 from abicheck.errors import BinaryError
 from abicheck.model import Origin
 from abicheck.overlay import HOST, MAX_LINKS, UNOWNED, View
@@ -250,10 +251,11 @@ def test_text_has_a_limit_and_bad_bytes_are_replaced() -> None:
 def test_binaries_are_read_once_for_each_file() -> None:
     calls = []
 
-    def facts() -> None:
+    def opened() -> BytesSource:
         calls.append(1)
+        return BytesSource("one", b"#!/bin/sh\n")
 
-    entry = Entry("file", ident="one", facts=facts)
+    entry = Entry("file", ident="one", source=opened)
     v = view(MemoryTree({"/p/a": entry, "/p/b": entry}))
     assert v.binary(v.lookup("/p/a")) is None and v.binary(v.lookup("/p/b")) is None
     assert calls == [1]
@@ -269,10 +271,10 @@ def test_what_is_no_binary_and_what_is_a_broken_one() -> None:
 
 
 def test_a_file_that_cannot_be_read_is_a_binary_error() -> None:
-    def refuse() -> None:
+    def refuse() -> BytesSource:
         raise PermissionError(13, "Permission denied")
 
-    v = view(MemoryTree({"/p/x": Entry("file", ident="x", facts=refuse)}))
+    v = view(MemoryTree({"/p/x": Entry("file", ident="x", source=refuse)}))
     with pytest.raises(BinaryError, match="cannot be read"):
         v.binary(v.lookup("/p/x"))
 

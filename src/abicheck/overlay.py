@@ -197,8 +197,6 @@ class View:
     def _read(self, found: Found) -> Binary | BinaryError | None:
         assert found.entry is not None
         try:
-            if found.entry.facts is not None:
-                return found.entry.facts()
             return read_binary(self._source(found))
         except BinaryError as e:
             return e

@@ -13,7 +13,6 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from abicheck.binary.facts import Binary
 from abicheck.binary.source import ByteSource, BytesSource, DiskSource
 from abicheck.cache import disk_stamp
 
@@ -25,10 +24,10 @@ class Entry:
     """One directory entry.
 
     ``ident`` is the file's identity (device and inode, or member of a wheel): equal idents are one file (GEN-5).
-    ``size`` in bytes; ``target`` of a link as it stands there; ``source`` opens the content, ``facts`` gives it already
-    read. ``recorded``: conda-meta lists the file but it is not here (a partial checkout): its content is unknown, not
-    absent. ``member``: the name in the wheel that brings it. ``stamp`` tells this content from any other one, in later
-    runs too (``cache``); None when nothing does.
+    ``size`` in bytes; ``target`` of a link as it stands there; ``source`` opens the content. ``recorded``: conda-meta
+    lists the file but it is not here (a partial checkout): its content is unknown, not absent. ``member``: the name in
+    the wheel that brings it. ``stamp`` tells this content from any other one, in later runs too (``cache``); None when
+    nothing does.
     """
 
     kind: EntryKind
@@ -36,7 +35,6 @@ class Entry:
     target: str = ""
     size: int = 0
     source: Callable[[], ByteSource] | None = None
-    facts: Callable[[], Binary | None] | None = None
     member: str | None = None
     stamp: Hashable = None
 

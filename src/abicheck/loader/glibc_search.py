@@ -141,18 +141,17 @@ class Searcher:
             return "ok", found, None, ""
         if found.status == "other" or found.entry is None:
             return "unreadable", found, None, ""
-        if found.entry.facts is None:
-            try:
-                source = self.view.open(found)
-                head = source.pread(0, 4096)
-                size = source.size
-            except PermissionError:
-                return "unreadable", found, None, ""
-            except OSError:  # a damaged member of a wheel, a failing disk: what it holds is not known
-                return "ok", found, None, ""
-            verdict, text = header_verdict(head, size, self.target.elf_class, self.target.machine, self.target.little)
-            if verdict != "ok":
-                return verdict, found, None, f"{path}: {text}" if text else ""
+        try:
+            source = self.view.open(found)
+            head = source.pread(0, 4096)
+            size = source.size
+        except PermissionError:
+            return "unreadable", found, None, ""
+        except OSError:  # a damaged member of a wheel, a failing disk: what it holds is not known
+            return "ok", found, None, ""
+        verdict, text = header_verdict(head, size, self.target.elf_class, self.target.machine, self.target.little)
+        if verdict != "ok":
+            return verdict, found, None, f"{path}: {text}" if text else ""
         try:
             binary = self.view.binary(found)
         except BinaryError:
