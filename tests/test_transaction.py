@@ -176,3 +176,14 @@ def test_extras_of_what_is_installed_are_followed(maker: Maker) -> None:
 def test_missing_wheels_are_carried_through(maker: Maker) -> None:
     missing = Missing("gone", "1", "gone-1-py3-none-any.whl", "its wheel is not here")  # type: ignore[arg-type]
     assert planned(maker, wheel(maker, "toy", "1"), missing=[missing]).missing == (missing,)
+
+
+def test_an_editable_install_gives_way_to_the_same_version(maker: Maker) -> None:
+    maker.pip_distribution("edit", "1.0", {"__editable___edit_1_0_finder.py": b""})
+    maker.pip_distribution("plain", "1.0", {"plain.py": b""})
+    maker.write(f"{SITE}/edit-1.0.dist-info/direct_url.json", b'{"dir_info": {"editable": true}, "url": "file:///src"}')
+    maker.write(f"{SITE}/plain-1.0.dist-info/direct_url.json", b'{"dir_info": {}, "url": "file:///src"}')
+    found = planned(maker, wheel(maker, "edit", "1.0", {"edit.py": b""}), wheel(maker, "plain", "1.0"))
+    assert [r.dist.name for r in found.replaced] == ["edit"]
+    assert f"{SITE}/__editable___edit_1_0_finder.py" in found.removed
+    assert [u.dist.name for u in found.unchanged] == ["plain"]

@@ -12,14 +12,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.tags import Tag
 from packaging.version import InvalidVersion, Version
 
 from abicheck.binary.elf import ElfSlice
 from abicheck.errors import BinaryError
 from abicheck.host import Host
-from abicheck.inputs.markers import supported_tags
+from abicheck.inputs.markers import python_suits, supported_tags
 from abicheck.overlay import View
 from abicheck.prefix import Interpreter
 from abicheck.wheel import Problem, Wheel
@@ -133,7 +132,7 @@ def _platform_reason(tag: PlatformTag, host: Host) -> Reason | None:
 def refusal(
     wheel: Wheel, interpreter: Interpreter, subdir: str, host: Host, *, musl: bool = False, pip: str = ""
 ) -> Refusal | None:
-    """Why pip would not install the wheel there; None when it would. ``pip``: its version there, empty: a current one."""
+    """Why pip would not install the wheel there; None when it would. ``pip``: its version there, empty: the newest."""
     accepted = accepted_tags(interpreter, subdir, host, musl=musl)
     if wheel.tags.isdisjoint(accepted):
         tag, reasons = _nearest(wheel.tags, accepted, subdir, host)
@@ -155,14 +154,6 @@ def _is_refused(problem: Problem, pip: str) -> bool:
     try:
         return not pip or Version(pip) >= STRICT_PIP
     except InvalidVersion:
-        return True
-
-
-def python_suits(requires: str, version: str) -> bool:
-    """Requires-Python as pip reads it: prereleases count, and what cannot be read is no condition."""
-    try:
-        return SpecifierSet(requires).contains(Version(version), prereleases=True)
-    except (InvalidSpecifier, InvalidVersion):
         return True
 
 

@@ -145,11 +145,12 @@ def plan_transaction(
 
 
 def _split(prefix: Prefix, requests: Iterable[Request]) -> tuple[list[Request], list[Unchanged]]:
-    """pip does not reinstall a version that is there already, not even from a wheel given by path."""
+    """pip does not reinstall a version that is there already, not even from a wheel given by path; an editable install
+    gives way all the same (``resolution/resolvelib/resolver.py``)."""
     going, unchanged = [], []
     for request in requests:
         dist = prefix.distribution(request.wheel.name)
-        if dist is not None and _equal(dist.version, request.wheel.version):
+        if dist is not None and _equal(dist.version, request.wheel.version) and not dist.editable:
             unchanged.append(Unchanged(request, dist))
         else:
             going.append(request)

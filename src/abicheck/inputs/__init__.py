@@ -16,19 +16,13 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.tags import Tag
 
 from abicheck.errors import InputError
-from abicheck.inputs.manifests import (
-    Ground,
-    extra_find_links,
-    pinned,
-    read_lock,
-    read_report,
-    read_requirements,
-    wheel_at,
-)
-from abicheck.inputs.markers import marker_environment, supported_tags
+from abicheck.inputs.manifests import Ground, pinned, read_lock, read_report, wheel_at
+from abicheck.inputs.markers import marker_environment, python_suits, supported_tags
 from abicheck.inputs.requests import Asked, Inputs, Missing, PassedOver, Request
-from abicheck.inputs.wheelhouse import SOURCE_SUFFIXES, candidate_of, choose, open_wheelhouse
+from abicheck.inputs.requirement_files import extra_find_links, read_requirements
+from abicheck.inputs.wheelhouse import SOURCE_SUFFIXES, Candidate, candidate_of, choose, open_wheelhouse
 from abicheck.prefix import Prefix
+from abicheck.wheel import Wheel
 
 __all__ = ["Asked", "Inputs", "Missing", "PassedOver", "Request", "ground_of", "read_operands"]
 
@@ -43,6 +37,7 @@ def read_operands(
     requirements: Sequence[str] = (),
     find_links: Sequence[str] = (),
     stdin: bytes | None = None,
+    tags: tuple[Tag, ...] | None = None,
 ) -> Inputs:
     """Everything one call asks for. Raises ``InputError`` with a hint for what cannot be an operand.
 
@@ -51,15 +46,16 @@ def read_operands(
         requirements: files given with ``-r``.
         find_links: folders given with ``--find-links``.
         stdin: what ``-`` reads; default: standard input.
+        tags: of wheels that pip takes there, best first; default: what the prefix takes on the newest of hosts.
     """
-    ground = ground_of(prefix, [*find_links, *(link for r in requirements for link in extra_find_links(r))])
+    ground = ground_of(prefix, [*find_links, *(link for r in requirements for link in extra_find_links(r))], tags)
     out = Inputs()
     for operand in operands:
         out += _operand(operand, ground, stdin)
     for path in requirements:
         out += read_requirements(path, ground)
     out = out.distinct()
-    if not out.requests and not out.missing:
+    if not out.requests and not out.missing and not out.passed_over:
         raise InputError(
             "nothing-to-check", "No operand names a wheel for this environment.", "give a wheel or a folder"
         )
@@ -67,14 +63,15 @@ def read_operands(
     return out
 
 
-def ground_of(prefix: Prefix, find_links: Sequence[str] = ()) -> Ground:
+def ground_of(prefix: Prefix, find_links: Sequence[str] = (), tags: tuple[Tag, ...] | None = None) -> Ground:
     """What manifests are read against. A prefix without Python decides no marker and no tag."""
     environment: dict[str, str] = {}
-    tags: tuple[Tag, ...] = ()
     if prefix.interpreter is not None:
         environment = marker_environment(prefix.interpreter, prefix.subdir)
-        tags = supported_tags(prefix.interpreter, prefix.subdir)
-    return Ground(environment, tags, open_wheelhouse(find_links, tags))
+        tags = supported_tags(prefix.interpreter, prefix.subdir) if tags is None else tags
+    tags = tags or ()
+    installed = {d.name: d.version for d in reversed(prefix.distributions)}
+    return Ground(environment, tags, open_wheelhouse(find_links, tags), installed)
 
 
 def _operand(operand: str, ground: Ground, stdin: bytes | None) -> Inputs:
@@ -151,8 +148,14 @@ def _chosen(paths: Iterable[str], where: str, ground: Ground) -> Inputs:
         candidates.append(candidate)
     if not candidates:
         raise InputError("no-wheels", f"{where} matches no wheels.")
-    chosen, passed = choose(candidates)
-    return Inputs(tuple(Request(wheel_at(c.path)) for c in chosen), passed_over=tuple(passed))
+    wheels: dict[str, Wheel] = {}
+
+    def read(candidate: Candidate) -> Wheel:
+        return wheels.setdefault(candidate.path, wheels.get(candidate.path) or wheel_at(candidate.path))
+
+    version = ground.environment.get("python_full_version", "")
+    chosen, passed = choose(candidates, lambda c: not version or python_suits(read(c).requires_python, version))
+    return Inputs(tuple(Request(read(c)) for c in chosen), passed_over=tuple(passed))
 
 
 def _requirement(operand: str, ground: Ground) -> Inputs:

@@ -1,56 +1,53 @@
-"""Manifests: requirement files, pip's installation report, ``pylock.toml``. Each gives wheels and who asked."""
+"""Manifests: pip's installation report, ``pylock.toml``, and what they share with requirement files. Each gives wheels
+and who asked."""
 
 from __future__ import annotations
 
 import os
 import re
-import shlex
 import tomllib
 import urllib.parse
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 import msgspec
 from packaging.markers import Environment
 from packaging.pylock import PackageWheel, Pylock, PylockSelectError, PylockValidationError
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.tags import Tag
 from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
+from packaging.version import InvalidVersion
 
 from abicheck.errors import InputError
-from abicheck.inputs.markers import marker_holds
-from abicheck.inputs.requests import Asked, Inputs, Missing, Request
+from abicheck.inputs.requests import Asked, Inputs, Missing, PassedOver, Request
 from abicheck.inputs.wheelhouse import Wheelhouse
 from abicheck.wheel import Wheel, read_wheel
 
-_IGNORED = frozenset(
-    {
-        "--index-url", "-i", "--extra-index-url", "--trusted-host", "--no-binary", "--only-binary", "--use-feature",
-        "--constraint", "-c",
-    }
-)  # fmt: skip
-_FLAGS = frozenset({"--no-index", "--pre", "--prefer-binary", "--require-hashes"})
-_HASH = re.compile(r"\s--hash[= ](?P<algorithm>\w+):(?P<digest>[0-9a-fA-F]+)")
-_OPTION = re.compile(r"\s--(?:config-settings?|global-option)[= ]\S+")
+STRONG = frozenset({"sha256", "sha384", "sha512"})  # what pip compares (``utils/hashes.py``)
 
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """What a manifest is read against: the prefix's markers and tags, and where wheels may lie."""
+    """What a manifest is read against: the prefix's markers and tags, where wheels may lie, what is installed there
+    (name to version), and what constraint files (``-c``) say of versions."""
 
     environment: dict[str, str]
     tags: tuple[Tag, ...]
     house: Wheelhouse
+    installed: Mapping[str, str] = field(default_factory=dict)
+    constraints: Mapping[str, SpecifierSet] = field(default_factory=dict)
 
 
-def hashes_fit(wheel: Wheel, hashes: Mapping[str, str], where: str) -> None:
-    """Raise ``InputError`` when a manifest pins another file than the one found."""
-    wanted = hashes.get("sha256")
-    if wanted and wheel.sha256 != wanted.lower():
+def hashes_fit(wheel: Wheel, hashes: Iterable[tuple[str, str]], where: str) -> None:
+    """Raise ``InputError`` when all hashes of a manifest (algorithm, hex digest) are of other files than this."""
+    wanted = [(a.lower(), d.lower()) for a, d in hashes if a.lower() in STRONG]
+    if wanted and not any(wheel.digest(a) == d for a, d in wanted):
+        algorithm, digest = wanted[0]
         raise InputError(
             "hash-mismatch",
-            f"{where} asks for {wheel.filename} with sha256 {wanted[:12]}…, the file here has {wheel.sha256[:12]}….",
+            f"{where} asks for {wheel.filename} with {algorithm} {digest[:12]}…, "
+            f"the file here has {wheel.digest(algorithm)[:12]}….",
             "download the wheel that the manifest names",
         )
 
@@ -62,124 +59,50 @@ def locate(filename: str, ground: Ground, beside: str) -> str | None:
 
 
 def pinned(requirement: Requirement, ground: Ground, asked: Asked | None, where: str) -> Inputs:
-    """``name==version``, looked for in ``--find-links``. Raises ``InputError`` when it is not pinned."""
-    specs = list(requirement.specifier)
-    if len(specs) != 1 or specs[0].operator not in ("==", "===") or specs[0].version.endswith("*"):
+    """``name==version``, looked for in ``--find-links``; nothing when what is installed meets it, for then pip leaves
+    it alone. Raises ``InputError`` when no single version is meant."""
+    name = canonicalize_name(requirement.name)
+    limit = ground.constraints.get(name)
+    wanted = requirement.specifier & limit if limit is not None else requirement.specifier
+    there = ground.installed.get(name)
+    if there is not None and not requirement.extras and _meets(wanted, there):
+        return Inputs(passed_over=(PassedOver(str(requirement), f"{name} {there} is installed already and meets it"),))
+    exact = [s for s in wanted if s.operator in ("==", "===") and not s.version.endswith("*")]
+    if not exact:
         raise InputError(
             "not-pinned",
             f"{where}: {requirement} does not say one version, and abicheck does not resolve.",
             f"pip download -r … -d wheelhouse, then abicheck wheelhouse; or pin it: {requirement.name}==VERSION",
         )
-    name = canonicalize_name(requirement.name)
-    try:
-        version = Version(specs[0].version)
-    except InvalidVersion as e:
-        raise InputError("not-a-version", f"{where}: {specs[0].version} is not a version.") from e
-    best = ground.house.best(name, version)
+    if not any(_meets(wanted, s.version) for s in exact):
+        text = f"{where}: no version meets {name} {wanted}"
+        raise InputError("contradiction", f"{text}.", "compare the requirement with the constraint files (-c)")
+    best = ground.house.best(name, wanted)
     if best is None:
-        if (name, version) in ground.house.sources:
+        if any(n == name and _meets(wanted, str(v)) for n, v in ground.house.sources):
             reason = "only a source archive is there, which has no binaries yet"
         elif ground.house.folders:
             reason = f"no wheel of it in {', '.join(ground.house.folders)}"
         else:
             reason = "no --find-links names a folder that could hold its wheel"
-        return Inputs(missing=(Missing(name, str(version), "", reason, asked),))
-    wheel = read_wheel(best.path).with_extras(frozenset(requirement.extras))
+        return Inputs(missing=(Missing(name, exact[0].version, "", reason, asked),))
+    wheel = read_wheel(best.path).with_extras(frozenset(canonicalize_name(e) for e in requirement.extras))
     return Inputs((Request(wheel, asked, requested=True, direct_url=False),))
 
 
-# -- requirement files ---------------------------------------------------------
-
-
-def read_requirements(path: str, ground: Ground, seen: frozenset[str] = frozenset()) -> Inputs:
-    """A requirements file: paths of wheels, ``name==version``, ``-r`` of further files. Raises ``InputError``."""
-    full = os.path.abspath(path)
-    if full in seen:
-        raise InputError("endless-requirements", f"{path} includes itself.")
+def _meets(wanted: SpecifierSet, version: str) -> bool:
     try:
-        with open(path, encoding="utf-8-sig") as f:
-            text = f.read()
-    except OSError as e:
-        raise InputError("unreadable-requirements", f"{path} cannot be read: {e.strerror or e}.") from e
-    except UnicodeDecodeError as e:
-        raise InputError("unreadable-requirements", f"{path} is not a text file in UTF-8.") from e
-    out = Inputs()
-    for number, line in _logical_lines(text):
-        out += _requirement_line(line, path, number, ground, seen | {full})
-    return out
+        return wanted.contains(version, prereleases=True)
+    except InvalidVersion:
+        return False
 
 
-def extra_find_links(path: str) -> tuple[str, ...]:
-    """``--find-links`` lines of a requirements file, relative to it."""
-    try:
-        with open(path, encoding="utf-8-sig", errors="replace") as f:
-            lines = [line for _, line in _logical_lines(f.read())]
-    except OSError:
-        return ()
-    hits = (re.match(r"(?:-f|--find-links)[= ]\s*(.+)", line) for line in lines)
-    return tuple(_beside(path, m[1].strip()) for m in hits if m)
+# -- places ---------------------------------------------------------------------
 
 
-def _beside(path: str, name: str) -> str:
+def beside(path: str, name: str) -> str:
+    """A path that a manifest names, relative to the manifest's own folder."""
     return name if "://" in name or os.path.isabs(name) else os.path.normpath(f"{os.path.dirname(path) or '.'}/{name}")
-
-
-def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
-    """Lines with continuations joined and comments gone; the number is that of the first."""
-    start, held = 0, ""
-    for number, raw in enumerate(text.splitlines(), 1):
-        line = "" if raw.lstrip().startswith("#") else re.sub(r"\s#.*$", "", raw)
-        if not held:
-            start = number
-        held += line.rstrip()
-        if held.endswith("\\"):
-            held = held[:-1] + " "
-            continue
-        if held.strip():
-            yield start, held.strip()
-        held = ""
-    if held.strip():
-        yield start, held.strip()
-
-
-def _requirement_line(line: str, path: str, number: int, ground: Ground, seen: frozenset[str]) -> Inputs:
-    where = f"{path}:{number}"
-    if line.startswith("-"):
-        return _option_line(line, path, where, ground, seen)
-    hashes = [(m["algorithm"], m["digest"]) for m in _HASH.finditer(" " + line)]
-    plain = _OPTION.sub("", _HASH.sub("", " " + line)).strip()
-    asked = Asked(path, number)
-    local, marker = _local_wheel(plain, path)
-    if local is not None:
-        if marker is not None and not marker_holds(Requirement(f"x; {marker}").marker, ground.environment):
-            return Inputs()
-        found = Inputs((Request(_extras(local), asked),))
-    else:
-        try:
-            requirement = Requirement(plain)
-        except InvalidRequirement as e:
-            raise InputError(
-                "not-understood", f"{where}: {plain!r} is no path of a wheel and no requirement.", "write name==version"
-            ) from e
-        if not marker_holds(requirement.marker, ground.environment):
-            return Inputs()
-        found = _url_or_pinned(requirement, ground, asked, where)
-    digests = [d.lower() for a, d in hashes if a.lower() == "sha256"]
-    for request in found.requests:
-        if digests and request.wheel.sha256 not in digests:
-            hashes_fit(request.wheel, {"sha256": digests[0]}, where)
-    return found
-
-
-def _url_or_pinned(requirement: Requirement, ground: Ground, asked: Asked, where: str) -> Inputs:
-    if requirement.url is None:
-        return pinned(requirement, ground, asked, where)
-    path = url_path(requirement.url)
-    name = os.path.basename(urllib.parse.urlsplit(requirement.url).path)
-    found = path if path is not None and os.path.isfile(path) else ground.house.by_file.get(urllib.parse.unquote(name))
-    if found is None:
-        return Inputs(missing=(Missing(canonicalize_name(requirement.name), "", name, "it is not here", asked),))
-    return Inputs((Request(read_wheel(found).with_extras(frozenset(requirement.extras)), asked),))
 
 
 def url_path(url: str) -> str | None:
@@ -191,43 +114,14 @@ def url_path(url: str) -> str | None:
     return path[1:] if os.name == "nt" and re.match(r"/[A-Za-z]:", path) else path
 
 
-def _local_wheel(text: str, manifest: str) -> tuple[str | None, str | None]:
-    """The path of a line that is one (with its extras), and its marker."""
-    path, _, marker = text.partition(" ;")
-    path = path.strip()
-    bare = re.sub(r"\[[^\]]*\]$", "", path)
-    if not bare.lower().endswith(".whl") or "@" in bare.partition(".whl")[0]:
-        return None, None
-    return _beside(manifest, path), marker.strip() or None
-
-
-def _extras(path: str) -> Wheel:
+def wheel_at(path: str) -> Wheel:
+    """A wheel by path, with ``[extras]`` behind it or not. Raises ``InputError``."""
     match = re.fullmatch(r"(?P<path>.*\.whl)(?:\[(?P<extras>[^\]]*)\])?", path, re.IGNORECASE | re.DOTALL)
     assert match is not None
     extras = frozenset(canonicalize_name(e.strip()) for e in (match["extras"] or "").split(",") if e.strip())
     if not os.path.isfile(match["path"]):
         raise InputError("no-such-wheel", f"There is no wheel at {match['path']}.")
     return read_wheel(match["path"]).with_extras(extras)
-
-
-def wheel_at(path: str) -> Wheel:
-    """A wheel by path, with ``[extras]`` behind it or not. Raises ``InputError``."""
-    return _extras(path)
-
-
-def _option_line(line: str, path: str, where: str, ground: Ground, seen: frozenset[str]) -> Inputs:
-    try:
-        words = shlex.split(line)
-    except ValueError as e:
-        raise InputError("not-understood", f"{where}: {line!r} has an open quote.") from e
-    name, joined, value = words[0].partition("=")
-    value = value if joined else (words[1] if len(words) > 1 else "")
-    if name in ("-r", "--requirement"):
-        return read_requirements(_beside(path, value), ground, seen)
-    if name in ("-f", "--find-links") or name in _IGNORED or name in _FLAGS:
-        return Inputs()
-    what = "an editable source" if name in ("-e", "--editable") else f"the option {name}"
-    raise InputError("not-understood", f"{where}: {what} cannot be judged.", "list wheels or name==version")
 
 
 # -- pip's installation report -------------------------------------------------
@@ -279,7 +173,7 @@ def _report_item(item: Mapping[str, object], report: str, ground: Ground, beside
         return Inputs(missing=(Missing(name, version, filename, "its wheel is not here", asked),))
     wheel = read_wheel(path)
     archive = _mapping(download.get("archive_info"))
-    hashes = {str(k): str(v) for k, v in _mapping(archive.get("hashes")).items()}
+    hashes = [(str(k), str(v)) for k, v in _mapping(archive.get("hashes")).items()]
     hashes_fit(wheel, hashes, report)
     extras = item.get("requested_extras")
     names = frozenset(str(e) for e in extras) if isinstance(extras, list) else frozenset()
@@ -309,7 +203,7 @@ def read_lock(path: str, ground: Ground) -> Inputs:
     except PylockSelectError as e:
         raise InputError("lock-does-not-fit", f"{path} does not fit this environment: {e}.") from e
     lines = data.decode("utf-8").splitlines()
-    beside = os.path.dirname(path) or "."
+    folder = os.path.dirname(path) or "."
     out = Inputs()
     for package, file in selected:
         asked = Asked(path, _line_of(lines, package.name))
@@ -318,14 +212,14 @@ def read_lock(path: str, ground: Ground) -> Inputs:
             missing = Missing(package.name, version, "", "the lock has no wheel of it for this environment", asked)
             out += Inputs(missing=(missing,))
             continue
-        named = _beside(path, file.path) if file.path else None
-        found = named if named is not None and os.path.isfile(named) else locate(file.filename, ground, beside)
+        named = beside(path, file.path) if file.path else None
+        found = named if named is not None and os.path.isfile(named) else locate(file.filename, ground, folder)
         if found is None:
             missing = Missing(package.name, version, file.filename, "its wheel is not here", asked)
             out += Inputs(missing=(missing,))
             continue
         wheel = read_wheel(found)
-        hashes_fit(wheel, dict(file.hashes), path)
+        hashes_fit(wheel, file.hashes.items(), path)
         out += Inputs((Request(wheel, asked, requested=True, direct_url=False),))
     return out
 

@@ -6,7 +6,9 @@ import functools
 from collections.abc import Iterable, Iterator
 
 from packaging.markers import Marker, UndefinedComparison, UndefinedEnvironmentName
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.tags import Tag, compatible_tags, cpython_tags, generic_tags, mac_platforms
+from packaging.version import InvalidVersion, Version
 
 from abicheck.prefix import Interpreter
 
@@ -93,3 +95,11 @@ def _platforms(subdir: str) -> Iterator[str]:
 def rank(tags: frozenset[Tag], supported: tuple[Tag, ...]) -> int | None:
     """How good a wheel fits, 0 best; None when it does not."""
     return next((n for n, tag in enumerate(supported) if tag in tags), None)
+
+
+def python_suits(requires: str, version: str) -> bool:
+    """Requires-Python as pip reads it: prereleases count, and what cannot be read is no condition."""
+    try:
+        return SpecifierSet(requires).contains(Version(version), prereleases=True)
+    except (InvalidSpecifier, InvalidVersion):
+        return True

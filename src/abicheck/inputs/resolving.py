@@ -21,14 +21,19 @@ from abicheck.prefix import Prefix
 Run = Callable[[Sequence[str]], "subprocess.CompletedProcess[bytes]"]
 
 
-def resolve(names: Sequence[str], prefix: Prefix, into: str, *, run: Run | None = None) -> Inputs:
+def resolve(
+    names: Sequence[str], prefix: Prefix, into: str, *, find_links: Sequence[str] = (), run: Run | None = None
+) -> Inputs:
     """Resolve requirements with the prefix's pip and read the wheels it names from ``into``.
+
+    ``find_links``: folders that it looks into as well.
 
     Raises ``InputError``: the prefix cannot be run here, pip found no answer, a wheel could not be fetched.
     """
     run = run or _run
     python = _python(prefix)
     install = [python, "-B", "-m", "pip", "install", "--dry-run", "--quiet", "--only-binary=:all:", "--report", "-"]
+    install += [word for folder in find_links for word in ("--find-links", folder)]
     report = _answer(run([*install, *names]), f"pip found no answer for {' '.join(names)}")
     addresses = list(_addresses(report))
     if addresses:

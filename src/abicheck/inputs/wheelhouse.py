@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from packaging.specifiers import SpecifierSet
 from packaging.tags import Tag
 from packaging.utils import (
+    BuildTag,
     InvalidSdistFilename,
     InvalidWheelFilename,
     NormalizedName,
@@ -25,12 +27,14 @@ SOURCE_SUFFIXES = (".tar.gz", ".zip", ".tar.bz2", ".tar.xz", ".tgz")
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One wheel file by its name alone. ``rank``: how well it fits the prefix, 0 best; None: it does not."""
+    """One wheel file by its name alone. ``rank``: how well it fits the prefix, 0 best; None: it does not. ``build``:
+    its build tag, which breaks ties."""
 
     path: str
     name: NormalizedName
     version: Version
     rank: int | None
+    build: BuildTag = ()
 
     @property
     def filename(self) -> str:
@@ -46,10 +50,11 @@ class Wheelhouse:
     sources: frozenset[tuple[NormalizedName, Version]] = frozenset()
     by_file: Mapping[str, str] = field(default_factory=dict)
 
-    def best(self, name: NormalizedName, version: Version) -> Candidate | None:
-        """The file pip would take for an exact version; one that does not fit only when there is no other."""
-        fitting = [c for c in self.wheels.get(name, ()) if c.version == version]
-        return min(fitting, key=_preference, default=None)
+    def best(self, name: NormalizedName, wanted: SpecifierSet) -> Candidate | None:
+        """The file pip would take for a pinned requirement (``==2.0`` is met by ``2.0+cpu``, and that is newer); one
+        that does not fit only when there is no other."""
+        meeting = [c for c in self.wheels.get(name, ()) if wanted.contains(c.version, prereleases=True)]
+        return max(sorted(meeting, key=lambda c: c.filename), key=_preference, default=None)
 
 
 def open_wheelhouse(folders: Iterable[str], supported: tuple[Tag, ...]) -> Wheelhouse:
@@ -84,10 +89,10 @@ def open_wheelhouse(folders: Iterable[str], supported: tuple[Tag, ...]) -> Wheel
 def candidate_of(path: str, supported: tuple[Tag, ...]) -> Candidate | None:
     """A file as a candidate, by its name; None when it has no wheel's name."""
     try:
-        name, version, _, tags = parse_wheel_filename(os.path.basename(path))
+        name, version, build, tags = parse_wheel_filename(os.path.basename(path))
     except InvalidWheelFilename:
         return None
-    return Candidate(path, name, version, rank(tags, supported) if supported else 0)
+    return Candidate(path, name, version, rank(tags, supported) if supported else 0, build)
 
 
 def _source(entry: str) -> set[tuple[NormalizedName, Version]]:
@@ -97,26 +102,35 @@ def _source(entry: str) -> set[tuple[NormalizedName, Version]]:
         return set()
 
 
-def _preference(candidate: Candidate) -> tuple[bool, int, str]:
-    return candidate.rank is None, candidate.rank or 0, candidate.filename
+def _preference(candidate: Candidate) -> tuple[bool, Version, int, BuildTag]:
+    """pip's own order (``package_finder.py``): newest version, best tag, highest build."""
+    return candidate.rank is not None, candidate.version, -(candidate.rank or 0), candidate.build
 
 
-def choose(candidates: Iterable[Candidate]) -> tuple[list[Candidate], list[PassedOver]]:
+def choose(
+    candidates: Iterable[Candidate], suits: Callable[[Candidate], bool]
+) -> tuple[list[Candidate], list[PassedOver]]:
     """Of a folder's wheels, the one pip would install for each project: it fits, highest version, best tag.
 
-    A project none of whose wheels fits keeps its best-named one, so that it is judged (ABI001) and not forgotten.
+    ``suits``: whether the metadata inside accepts the prefix's Python; pip goes on to the next best if not. A project
+    none of whose wheels fits keeps its best-named one, so that it is judged (ABI001) and not forgotten.
     """
     by_name: dict[NormalizedName, list[Candidate]] = {}
     for candidate in candidates:
         by_name.setdefault(candidate.name, []).append(candidate)
     chosen, passed = [], []
     for name in sorted(by_name):
-        fits = [c for c in by_name[name] if c.rank is not None]
-        pool = sorted(fits or by_name[name], key=_preference)
-        best = max(pool, key=lambda c: (not c.version.is_prerelease, c.version))
+        everything = sorted(by_name[name], key=lambda c: c.filename)
+        pool = [c for c in everything if c.rank is not None] or everything
+        pool = [c for c in pool if not c.version.is_prerelease] or pool
+        ordered = sorted(pool, key=_preference, reverse=True)
+        best = next((c for c in ordered if c.rank is not None and suits(c)), ordered[0])
         chosen.append(best)
-        for other in sorted(by_name[name], key=lambda c: c.filename):
-            if other is not best:
-                why = "does not fit this environment" if other.rank is None and fits else f"pip prefers {best.filename}"
-                passed.append(PassedOver(other.filename, why))
+        passed += [PassedOver(c.filename, _why_not(c, best)) for c in everything if c is not best]
     return chosen, passed
+
+
+def _why_not(other: Candidate, best: Candidate) -> str:
+    if other.rank is None and best.rank is not None:
+        return "does not fit this environment"
+    return f"pip prefers {best.filename}"

@@ -8,6 +8,7 @@ import posixpath
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+import msgspec
 from packaging.utils import canonicalize_name
 
 from abicheck.distinfo import RecordRow, parse_entry_points, parse_metadata, parse_record
@@ -57,6 +58,16 @@ class Distribution:
             return False
         data = self.read(name)
         return not info.expected or (data is not None and hashlib.sha256(data).hexdigest() == info.expected)
+
+    @functools.cached_property
+    def editable(self) -> bool:
+        """Whether it was installed with ``pip install -e`` (direct_url.json says so, PEP 610 and 660)."""
+        try:
+            said = msgspec.json.decode(self.read("direct_url.json") or b"{}")
+        except msgspec.MsgspecError:
+            return False
+        info = said.get("dir_info") if isinstance(said, dict) else None
+        return isinstance(info, dict) and info.get("editable") is True
 
     @functools.cached_property
     def record(self) -> tuple[RecordRow, ...]:

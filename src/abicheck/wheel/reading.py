@@ -109,7 +109,14 @@ class Wheel:
     @functools.cached_property
     def sha256(self) -> str:
         """Hash of the whole file, in hex. Raises ``OSError``."""
-        digest, at = hashlib.sha256(), 0
+        return self._digest("sha256")
+
+    def digest(self, algorithm: str) -> str:
+        """The same by another algorithm of :mod:`hashlib`."""
+        return self.sha256 if algorithm == "sha256" else self._digest(algorithm)
+
+    def _digest(self, algorithm: str) -> str:
+        digest, at = hashlib.new(algorithm), 0
         while chunk := self.archive.file.pread(at, 1 << 20):
             digest.update(chunk)
             at += len(chunk)
