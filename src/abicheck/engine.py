@@ -18,7 +18,7 @@ from abicheck.errors import InputError
 from abicheck.examination import snapshot as write_snapshot_of
 from abicheck.host import Host
 from abicheck.host_file import describe_this_machine
-from abicheck.import_effects import new_session
+from abicheck.import_effects import Effect, new_session
 from abicheck.inputs import Inputs, Request, read_operands
 from abicheck.inputs.resolving import resolve
 from abicheck.inspection import inspect_files
@@ -40,16 +40,17 @@ SCHEMA_VERSION = "1.0"
 
 def make_stage(
     prefix: Prefix, placed: Iterable[Placed] = (), removed: Iterable[str] = (), *, host: str = "auto",
-    env: Mapping[str, str] | None = None, platform: str | None = None,
+    env: Mapping[str, str] | None = None, platform: str | None = None, awaited: frozenset[str] = frozenset(),
 ) -> Stage:  # fmt: skip
-    """Lay wheels over a prefix. Raises ``InputError`` (no Python, no platform) and ``UsageError`` (host)."""
+    """Lay wheels over a prefix. ``awaited``: import names that come with wheels nobody gave. Raises ``InputError`` (no
+    Python, no platform) and ``UsageError`` (host)."""
     interpreter, layout = require_interpreter(prefix)
     subdir = platform or prefix.subdir
     where = choose_host(host, subdir)
     before = view_before(prefix, where)
     laid, gone = tuple(placed), frozenset(removed)
     after = view_after(prefix, where, laid, gone, before) if laid or gone else before
-    return Stage(prefix, interpreter, layout, subdir, where, dict(env or {}), laid, gone, before, after)
+    return Stage(prefix, interpreter, layout, subdir, where, dict(env or {}), laid, gone, before, after, awaited)
 
 
 # -- trace ---------------------------------------------------------------------
@@ -72,8 +73,10 @@ def trace(
     requests = Inputs(tuple(Request(w) for w in laid.values()))
     transaction = plan_transaction(opened, requests, layout)
     placed = [Placed(p.wheel, wheel_origin(p.wheel), p.targets) for p in transaction.plans]
-    stage = make_stage(opened, placed, transaction.removed, host=host, env=env, platform=platform)
+    stage = make_stage(opened, placed, transaction.removed, host=host, env=env, platform=platform,
+                       awaited=_awaited(transaction))  # fmt: skip
     process = stage.starter(stage.after)()
+    causes: dict[int, dict[str, Any]] = {}
     for directory in dll_directories:
         process.load(Event(_absolute(stage.after, directory), "dll-directory", label=f"--dll-directory {directory}"))
     for name in files:
@@ -89,7 +92,20 @@ def trace(
             told = event_of(effect)
             if told is not None:
                 process.load(told)
-    return _trace_document(stage, process, bindings)
+                causes[len(process.trace().events) - 1] = _cause(module, effect)
+    return _trace_document(stage, process, bindings, causes)
+
+
+def _cause(name: str, effect: Effect) -> dict[str, Any]:
+    """Which import asked for a load: the name that was given, the module that is being imported, the line that does so,
+    and the imports that lead there, outermost first."""
+    chain = [{"module": link.module, "file": link.file, "line": link.line} for link in effect.chain]
+    return {"import": name, "module": effect.module, "because": effect.because, "chain": chain}
+
+
+def _awaited(transaction: Transaction) -> frozenset[str]:
+    """What the projects are imported as that pip will fetch besides the wheels that are judged."""
+    return frozenset(u.name.replace("-", "_") for u in transaction.unsatisfied if u.kind == "fetch")
 
 
 def _file_events(stage: Stage, laid: Mapping[str, Wheel], text: str) -> list[Event]:
@@ -119,19 +135,21 @@ def _absolute(view: View, name: str) -> str:
     return name
 
 
-def _trace_document(stage: Stage, process: Process, bindings: bool) -> dict[str, Any]:
+def _trace_document(
+    stage: Stage, process: Process, bindings: bool, causes: Mapping[int, dict[str, Any]]
+) -> dict[str, Any]:
     view, record = stage.after, process.trace()
     names = [_shown(view, o) for o in record.objects]
     by_path = {o.path: names[o.index] for o in record.objects}
     document: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "target": {"platform": stage.subdir, "python": stage.interpreter.version, "host": stage.host.facts()},
-        "events": [_event_row(view, r) for r in record.events[1:]],
+        "events": [_event_row(view, r, causes.get(n)) for n, r in enumerate(record.events[1:], 1)],
         "objects": [_object_row(view, o, names, by_path) for o in record.objects],
     }
     start = record.events[0]
     if start.failure is not None:
-        document["events"].insert(0, _event_row(view, start))
+        document["events"].insert(0, _event_row(view, start, None))
     if bindings:
         document["bindings"] = [
             {"object": names[i], "symbol": b.symbol, "version": b.version,
@@ -151,7 +169,7 @@ def _told(view: View, path: str) -> str:
     return view.relative(path) if anchor(path) is not None else path
 
 
-def _event_row(view: View, r: EventResult) -> dict[str, Any]:
+def _event_row(view: View, r: EventResult, cause: Mapping[str, Any] | None) -> dict[str, Any]:
     row: dict[str, Any] = {
         "open": _told(view, r.event.open),
         "kind": r.event.kind,
@@ -160,10 +178,7 @@ def _event_row(view: View, r: EventResult) -> dict[str, Any]:
         "certain": r.event.certain,
         "outcome": r.outcome,
     }
-    if r.event.label.startswith("import "):
-        row["import"] = r.event.label.removeprefix("import ")
-    if r.event.because:
-        row["because"] = r.event.because
+    row |= cause or {"import": None}
     if r.failure is not None:
         row["error"] = r.failure.message
         row["class"] = r.failure.kind
@@ -219,7 +234,7 @@ def check(operands: Sequence[str], *, prefix: str, options: CheckOptions | None 
         transaction = plan_transaction(opened, admitted, layout)
         placed = [Placed(p.wheel, wheel_origin(p.wheel), p.targets) for p in transaction.plans]
         stage = make_stage(opened, placed, transaction.removed, host=options.host, env=options.env,
-                           platform=options.platform)  # fmt: skip
+                           platform=options.platform, awaited=_awaited(transaction))  # fmt: skip
         stage.before.store = stage.after.store = store
         scene = Scene(stage, [p.origin for p in placed], transaction, refused)
         scene.tell = options.progress.step
