@@ -103,14 +103,19 @@ class Prefix:
                     yield path, self._owners[key]
 
     def is_hollowed(self, record: CondaRecord) -> bool:
-        """Whether pip replaced the distribution that the package brought: a distribution of one of its names is there
-        that conda did not install, and the package's own metadata folder is not."""
+        """Whether pip replaced the distribution that the package brought."""
+        return self.replaced_by(record) is not None
+
+    def replaced_by(self, record: CondaRecord) -> Distribution | None:
+        """What pip put in the place of the distribution that the package brought: one of its names that conda did not
+        install, where the package's own metadata folder is gone. None: nothing did."""
         folders = {f.partition(".dist-info/")[0] for f in record.files if ".dist-info/" in f}
         names = {canonicalize_name(posixpath.basename(f).rpartition("-")[0]) for f in folders}
         names.add(canonicalize_name(record.name))
         own = {f + ".dist-info" for f in folders}
-        mine = [d for d in self.distributions if d.name in names and not d.by_conda]
-        return bool(mine) and not any(d.path in own and d.by_conda for d in self.distributions)
+        if any(d.path in own and d.by_conda for d in self.distributions):
+            return None
+        return next((d for d in self.distributions if d.name in names and not d.by_conda), None)
 
     def owners(self, path: str) -> tuple[CondaRecord, ...]:
         """The conda packages whose records list the path, by name."""

@@ -38,7 +38,6 @@ pip `_internal/req/req_uninstall.py`, `_internal/resolution/resolvelib`; packagi
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Iterator
 
 from abicheck.model import Confidence, Fact, FileRef, Finding, Origin, Remedy, Severity
@@ -86,21 +85,14 @@ def judge(transaction: Transaction) -> Iterator[Finding]:
 def judge_installed(prefix: Prefix) -> Iterator[Finding]:
     """For an audit: distributions of conda that pip has replaced already, and projects with two dist-infos."""
     for record in prefix.records:
-        if prefix.is_hollowed(record):
-            dist = next((d for d in prefix.distributions if d.name in _names(record) and not d.by_conda), None)
-            if dist is not None:
-                yield _was_replaced(prefix, record, dist)
+        replacement = prefix.replaced_by(record)
+        if replacement is not None:
+            yield _was_replaced(prefix, record, replacement)
     seen: dict[str, Distribution] = {}
     for dist in prefix.distributions:
         other = seen.setdefault(dist.name, dist)
         if other is not dist:
             yield _twice(other, dist)
-
-
-def _names(record: CondaRecord) -> set[str]:
-    folders = {f.partition(".dist-info/")[0] for f in record.files if ".dist-info/" in f}
-    names = {posixpath.basename(f).rpartition("-")[0] for f in folders} | {record.name}
-    return {n.lower().replace("_", "-").replace(".", "-") for n in names}
 
 
 def _replaced(prefix: Prefix, item: Replacement, gone: frozenset[str]) -> Finding:
