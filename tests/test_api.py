@@ -66,7 +66,13 @@ def wooden(monkeypatch):
 def test_check_returns_a_report_and_prints_nothing(wooden, capsys):
     report = abicheck.check(["wheelhouse/"], prefix="envs/prod", options=CheckOptions(host="none"))
     assert isinstance(report, abicheck.Report)
-    assert (report.verdict, [j.rule.id for j in report.findings]) == ("fail", ["ABI201"])
+    assert (report.verdict, [f.rule.id for f in report.findings]) == ("fail", ["ABI201"])
+    assert report.verdict is abicheck.Verdict.FAIL
+    assert [f.rule for f in report.findings] == ["ABI201"]
+    assert report.findings[0].rule != "ABI202" and report.findings[0].rule in report.rules
+    first, found = report.findings[0], report.findings[0].finding
+    assert (first.severity, first.confidence, first.what) == (found.severity, found.confidence, found.what)
+    assert (first.why[0].fact, first.remedies) == (found.why[0].text, found.remedies)
     assert report.target.chosen_by == "api"
     assert (wooden["args"], wooden["prefix"], wooden["options"].host) == ((("wheelhouse/",),), "envs/prod", "none")
     assert capsys.readouterr() == ("", "")
@@ -101,6 +107,8 @@ assert_type(report.findings[0].finding.severity, abicheck.Severity)
 assert_type(report.findings[0].finding.why[0].text, str)
 assert_type(abicheck.render(report, "sarif"), str)
 assert_type(report.exit_status, int)
+assert_type(report.verdict, abicheck.Verdict)
+assert_type(report.findings[0].why[0].fact, str)
 assert_type(abicheck.__version__, str)
 """
 

@@ -6,8 +6,9 @@ kept, no signal handled, nothing fetched::
     import abicheck
 
     report = abicheck.check(["wheelhouse/"], prefix="envs/prod")
-    report.verdict                       # "fail"
-    [j.rule.id for j in report.findings]
+    report.verdict                       # Verdict.FAIL, which equals "fail"
+    [f.rule.id for f in report.findings]
+    report.findings[0].why[0].fact       # str
     abicheck.render(report, "sarif")     # str
     report.to_dict()                     # the published JSON
 """
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from abicheck.errors import AbicheckError, InputError, UsageError
     from abicheck.model import Confidence, Fact, FileRef, Finding, Origin, Remedy, Severity, Skipped
-    from abicheck.report import CheckOptions, Judged, Progress, Report, Thresholds
+    from abicheck.report import CheckOptions, Judged, Progress, Report, Thresholds, Verdict
     from abicheck.report.settings import PackageRules, Settings, Suppression
 
 __version__ = "0.1.0"
@@ -33,7 +34,7 @@ _HOMES = {
     **dict.fromkeys(
         ("Confidence", "Fact", "FileRef", "Finding", "Origin", "Remedy", "Severity", "Skipped"), "abicheck.model"
     ),
-    **dict.fromkeys(("CheckOptions", "Judged", "Progress", "Report", "Thresholds"), "abicheck.report"),
+    **dict.fromkeys(("CheckOptions", "Judged", "Progress", "Report", "Thresholds", "Verdict"), "abicheck.report"),
     **dict.fromkeys(("PackageRules", "Settings", "Suppression"), "abicheck.report.settings"),
 }
 
@@ -57,6 +58,7 @@ __all__ = [
     "Suppression",
     "Thresholds",
     "UsageError",
+    "Verdict",
     "__version__",
     "audit",
     "check",

@@ -90,6 +90,11 @@ class Fact:
     loader_rule: str | None = None
     attempts: tuple[Attempt, ...] = ()
 
+    @property
+    def fact(self) -> str:
+        """The statement, under its name in the JSON."""
+        return self.text
+
 
 @dataclass(frozen=True, slots=True)
 class Remedy:

@@ -257,11 +257,11 @@ def _report(
     incomplete = any(s.matters for s in judgement.skipped) or any(
         f.rule == NOT_ANALYSED and f.severity > Severity.NOTE for f in judgement.findings
     )
-    verdict: Verdict = "pass"
+    verdict = Verdict.PASS
     if any_fails or (incomplete and t.strict):
-        verdict = "fail"
+        verdict = Verdict.FAIL
     elif incomplete and not t.allow_incomplete:
-        verdict = "incomplete"
+        verdict = Verdict.INCOMPLETE
     return Report(
         tool_version=version,
         rules=ran,
@@ -323,4 +323,4 @@ def _notices(settings: Settings, consulted: _Consulted, today: datetime.date) ->
 def failed(error: AbicheckError, version: str, status: int | None = None) -> Report:
     """The report of a run that judged nothing."""
     problem = Problem(error.reference, error.message, error.hint)
-    return Report(version, (), "error", error.exit_status if status is None else status, error=problem)
+    return Report(version, (), Verdict.ERROR, error.exit_status if status is None else status, error=problem)

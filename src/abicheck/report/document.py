@@ -27,6 +27,7 @@ from abicheck.report.shapes import (
     SuppressedBy,
     TargetInfo,
     Thresholds,
+    Verdict,
 )
 
 SCHEMA_VERSION = "1.0"
@@ -41,7 +42,7 @@ def to_dict(report: Report) -> Document:
     out: Document = {
         "schema_version": SCHEMA_VERSION,
         "tool": {"name": PROGRAM, "version": report.tool_version, "rules": len(report.rules)},
-        "verdict": report.verdict,
+        "verdict": report.verdict.value,
         "exit_code": report.exit_status,
         "target": _target(report.target) if report.target else None,
         "inputs": [_input(i) for i in report.inputs],
@@ -232,7 +233,7 @@ def _report(d: Mapping[str, Any]) -> Report:
     return Report(
         tool_version=d["tool"]["version"],
         rules=rules,
-        verdict=d["verdict"],
+        verdict=Verdict(d["verdict"]),
         exit_status=d["exit_code"],
         target=_read_target(d["target"]) if d["target"] else None,
         inputs=tuple(_read_input(i) for i in d["inputs"]),

@@ -7,18 +7,27 @@ else. All of it is frozen, sorted where order carries no meaning, and free of ab
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
-from abicheck.model import Confidence, Finding, Origin, Severity, Skipped
+from abicheck.model import Confidence, Fact, Finding, Origin, Remedy, Severity, Skipped
 
-Verdict = Literal["pass", "fail", "incomplete", "error"]
 BaselineState = Literal["none", "new", "unchanged"]
 InputKind = Literal["wheel", "installed"]
 Level = Literal["error", "warning", "note", "never"]
 _EMPTY: Mapping[str, str] = MappingProxyType({})
+
+
+class Verdict(enum.StrEnum):
+    """How a run ended. Each is the word that the documents use, and equals it."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    INCOMPLETE = "incomplete"
+    ERROR = "error"
 
 
 class Progress(Protocol):
@@ -147,7 +156,9 @@ DEFAULT_ANCHOR = RequestedBy("pyproject.toml", 1)
 
 @dataclass(frozen=True, slots=True, order=True)
 class RuleRef:
-    """A rule as a report names it; fields as in the catalogue. ``level`` is its usual severity."""
+    """A rule as a report names it; fields as in the catalogue. ``level`` is its usual severity.
+
+    It equals its id, so that ``found.rule == "ABI201"`` says what it seems to say."""
 
     id: str
     name: str
@@ -155,6 +166,14 @@ class RuleRef:
     level: Severity = Severity.ERROR
     platforms: tuple[str, ...] = ()
     summary: str = ""
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, str):
+            return self.id == other
+        return isinstance(other, RuleRef) and astuple(self) == astuple(other)
+
+    def __hash__(self) -> int:
+        return hash(self.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +189,26 @@ class Judged:
     fingerprint: str
     baseline: BaselineState = "none"
     remark: str = ""
+
+    @property
+    def severity(self) -> Severity:
+        return self.finding.severity
+
+    @property
+    def confidence(self) -> Confidence:
+        return self.finding.confidence
+
+    @property
+    def what(self) -> str:
+        return self.finding.what
+
+    @property
+    def why(self) -> tuple[Fact, ...]:
+        return self.finding.why
+
+    @property
+    def remedies(self) -> tuple[Remedy, ...]:
+        return self.finding.remedies
 
 
 @dataclass(frozen=True, slots=True)
