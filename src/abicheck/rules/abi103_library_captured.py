@@ -40,12 +40,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from abicheck.loader.scenarios import Difference, Meeting, MovedLibrary, loads
-from abicheck.model import Confidence, Fact, Finding, Severity
+from abicheck.model import Fact, Finding, Severity
 from abicheck.rules import Rule
 from abicheck.rules.builds import compare, is_cxx
-from abicheck.rules.naming import use_conda_build
+from abicheck.rules.ordered import in_one_order
 from abicheck.rules.scene import Scene
-from abicheck.rules.wording import base, conda_among, in_order, listed, ref, sentence
+from abicheck.rules.wording import base, listed, ref
 
 RULE = Rule(
     id="ABI103",
@@ -106,27 +106,24 @@ def _finding(scene: Scene, meeting: Meeting, diff: Difference, capture: Capture,
     consequence = "every symbol asked of it is there"
     if inner:
         consequence = f"{len(inner)} C++ references bind to the other build now"
-    conda = conda_among(diff.second.origin, diff.first.origin, loser.origin)
-    return Finding(
+    return in_one_order(
+        scene,
+        meeting,
+        diff,
         rule=RULE.id,
         severity=Severity.WARNING if risky else Severity.NOTE,
-        confidence=Confidence.MEDIUM,
-        what=sentence(
-            f"`{user}` will use {winner.origin.label}'s {name} instead of {loser.origin.label}'s if `{first}` is "
-            "imported first."
-        ),
+        what=f"`{user}` will use {winner.origin.label}'s {name} instead of {loser.origin.label}'s if `{first}` is "
+        "imported first.",
         why=(
             Fact(f"serves {name} because {first} loaded it first", winner, loader_rule=moved[0].edge.rule),
             Fact(f"is what {listed(users)} would get alone", loser),
             Fact(consequence),
         ),
-        remedies=(use_conda_build(scene, meeting.a.origin.name),),
         key=name,
-        wheel=meeting.a.origin,
-        conda_package=conda,
         subject=winner,
         object=loser,
-        depends_on=("import-order",),
-        assumption=f"if {first} is imported first",
-        orders=in_order(first, user, opposite_works=not capture.both_ways),
+        first=first,
+        then=user,
+        both_ways=capture.both_ways,
+        owners=(loser.origin,),
     )

@@ -42,12 +42,12 @@ from collections.abc import Iterator
 
 from abicheck.loader.capture import is_standard
 from abicheck.loader.scenarios import Difference, Meeting, MovedBinding, loads
-from abicheck.model import Confidence, Fact, Finding, Remedy, Severity
+from abicheck.model import Fact, Finding, Severity
 from abicheck.rules import Rule
 from abicheck.rules.builds import compare
-from abicheck.rules.naming import use_conda_build
+from abicheck.rules.ordered import in_one_order
 from abicheck.rules.scene import Scene
-from abicheck.rules.wording import base, conda_among, in_order, listed, ref, sentence
+from abicheck.rules.wording import base, listed, ref
 
 RULE = Rule(
     id="ABI203",
@@ -109,14 +109,14 @@ def _finding(
         if mixed
         else "the definition is used by whoever was loaded first, and serves all"
     )
-    yield Finding(
+    yield in_one_order(
+        scene,
+        meeting,
+        diff,
         rule=RULE.id,
         severity=_severity(mixed, moved[0].rule),
-        confidence=Confidence.MEDIUM,
-        what=sentence(
-            f"{_count(len(moved))} of `{user_import}` will bind to {winner.origin.label}'s {_brief(after)} instead "
-            f"of {_brief(before)} if `{first}` is imported first."
-        ),
+        what=f"{_count(len(moved))} of `{user_import}` will bind to {winner.origin.label}'s {_brief(after)} instead "
+        f"of {_brief(before)} if `{first}` is imported first.",
         why=(
             Fact(f"refers to {names}", user, moved[0].symbol, moved[0].version),
             Fact(f"defines them and is searched first once {first} is loaded", winner, moved[0].symbol,
@@ -124,18 +124,12 @@ def _finding(
             Fact("defines them too, and serves when it is alone", loser),
             Fact(last, loader_rule="CL-5" if mixed else None),
         ),
-        remedies=(
-            use_conda_build(scene, meeting.a.origin.name),
-            Remedy(f"or keep {first} and {user_import} in separate processes"),
-        ),
         key=f"{base(before)} {moved[0].symbol}",
-        wheel=meeting.a.origin,
-        conda_package=conda_among(diff.second.origin, diff.first.origin),
         subject=user,
         object=winner,
-        depends_on=("import-order",),
-        assumption=f"if {first} is imported first",
-        orders=in_order(first, user_import, opposite_works=not both_ways),
+        first=first,
+        then=user_import,
+        both_ways=both_ways,
     )  # fmt: skip
 
 

@@ -44,12 +44,12 @@ from abicheck.binary.macho import MachoSlice
 from abicheck.knowledge.library_names import stem
 from abicheck.loader.capture import is_standard
 from abicheck.loader.scenarios import Difference, Meeting, MovedBinding, loads
-from abicheck.model import Confidence, Fact, Finding, Remedy, Severity
+from abicheck.model import Fact, Finding, Severity
 from abicheck.rules import Rule
 from abicheck.rules.builds import compare
-from abicheck.rules.naming import use_conda_build
+from abicheck.rules.ordered import in_one_order
 from abicheck.rules.scene import Scene
-from abicheck.rules.wording import base, conda_among, counted, in_order, listed, ref, sentence
+from abicheck.rules.wording import base, counted, listed, ref
 
 RULE = Rule(
     id="ABI204",
@@ -119,32 +119,26 @@ def _finding(
     assert winner is not None and loser is not None
     layout = f" of {other.size} bytes" if other and other.size else ""
     expected = f" of {own.size} bytes" if own and own.size else ""
-    yield Finding(
+    yield in_one_order(
+        scene,
+        meeting,
+        diff,
         rule=RULE.id,
         severity=severity,
-        confidence=Confidence.MEDIUM,
-        what=sentence(
-            f"`{user}` will share {counted(len(mutable or clash), 'static object')} with {winner.origin.label} "
-            f"({base(after)}) if `{brings}` is imported first."
-        ),
+        what=f"`{user}` will share {counted(len(mutable or clash), 'static object')} with {winner.origin.label} "
+        f"({base(after)}) if `{brings}` is imported first.",
         why=(
             Fact(f"defines {first}{expected} for itself", loser, first),
             Fact(f"defines it{layout} and is loaded first, so its object serves both", winner, first,
                  loader_rule=moved[0].rule or "ELF-30"),
             Fact(f"merged: {listed(clash or guarded or mutable)}"),
         ),
-        remedies=(
-            use_conda_build(scene, meeting.a.origin.name),
-            Remedy(f"or keep {brings} and {user} in separate processes"),
-        ),
         key=f"{base(before)} {first}",
-        wheel=meeting.a.origin,
-        conda_package=conda_among(diff.second.origin, diff.first.origin),
         subject=loser,
         object=winner,
-        depends_on=("import-order",),
-        assumption=f"if {brings} is imported first",
-        orders=in_order(brings, user, opposite_works=not both_ways),
+        first=brings,
+        then=user,
+        both_ways=both_ways,
     )  # fmt: skip
 
 
