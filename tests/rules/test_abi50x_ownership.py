@@ -64,7 +64,7 @@ def test_clobbered_library_is_a_warning_with_the_users_of_it(maker: Maker) -> No
     path = wheel(maker, "tbb", "2021.4", {"tbb-2021.4.data/data/lib/libtbb.so.12": ELF})
     (finding,) = abi501_file_clobber.judge(install(maker, path))
     assert told(iter([finding])) == [("warning", "tbb")]
-    assert "1 file of conda tbb 2021.8, 1 of them native" in finding.what
+    assert "1 file of conda tbb 2021.8 (it is native)" in finding.what
     assert any("numba" in f.text for f in finding.why)
     assert finding.subject is not None
     assert finding.subject.member == "tbb-2021.4.data/data/lib/libtbb.so.12"

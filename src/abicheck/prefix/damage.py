@@ -136,12 +136,12 @@ def content_hash(node: Entry) -> tuple[str | None, int]:
 
 def both_claim(prefix: Prefix) -> Iterator[tuple[str, tuple[Distribution, ...]]]:
     """Native paths that more than one distribution of pip's lists."""
-    seen: dict[str, dict[str, Distribution]] = {}
+    seen: dict[str, tuple[str, dict[str, Distribution]]] = {}
     for dist in prefix.distributions:
         if not dist.by_conda:
             for path in dist.files:
                 if NATIVE.search(path):
-                    seen.setdefault(prefix.key(path), {})[dist.name] = dist
-    for path, dists in sorted(seen.items()):
+                    seen.setdefault(prefix.key(path), (path, {}))[1][dist.name] = dist
+    for _, (path, dists) in sorted(seen.items()):
         if len(dists) > 1:
             yield path, tuple(dists.values())

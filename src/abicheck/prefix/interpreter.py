@@ -107,7 +107,7 @@ def find_interpreter(records: Iterable[CondaRecord], files: Files, subdir: str) 
         executable=node.path if node.node is not None and node.node.kind == "file" else executable,
         soabi=soabi,
         extension_suffixes=extension_suffixes(implementation, minor, flags, soabi, windows),
-        abi_tags=_abi_tags(implementation, minor, flags, found.soabi),
+        abi_tags=_abi_tags(implementation, minor, flags, found.soabi, subdir),
         cache_tag=_cache_tag(implementation, minor, found.soabi),
         site_packages=_site_packages(record, implementation, minor, nothreads, windows),
         stdlib="Lib" if windows else _stdlib(implementation, minor, nothreads),
@@ -305,8 +305,9 @@ def _executable(implementation: str, minor: tuple[int, int], flags: str, found: 
     return f"bin/{stem}{minor[0]}.{minor[1]}{flags}"
 
 
-def _abi_tags(implementation: str, minor: tuple[int, int], flags: str, soabi: str) -> tuple[str, ...]:
-    """Own ABI tags as ``packaging.tags`` gives them: a debug build accepts the release build's too."""
+def _abi_tags(implementation: str, minor: tuple[int, int], flags: str, soabi: str, subdir: str) -> tuple[str, ...]:
+    """Own ABI tags as ``packaging.tags`` gives them: a debug build accepts the release build's too. conda built Python
+    2.7 for Linux with 4-byte Unicode (``cp27mu``), for macOS with 2 (``Py_UNICODE_SIZE`` in its _sysconfigdata)."""
     if implementation == "pypy":
         parts = soabi.split("-")
         return (f"pypy{minor[0]}{minor[1]}_{parts[1]}",) if len(parts) > 2 else (f"pypy{minor[0]}{minor[1]}_pp73",)
@@ -314,8 +315,9 @@ def _abi_tags(implementation: str, minor: tuple[int, int], flags: str, soabi: st
         return (soabi.replace("-", "_").partition("_native")[0] + "_native",) if soabi else ()
     own = f"cp{minor[0]}{minor[1]}"
     threads, pymalloc = "t" if "t" in flags else "", _pymalloc(implementation, minor)
-    release = f"{own}{threads}{pymalloc}"
-    return (f"{own}{threads}d{pymalloc}", release) if "d" in flags else (release,)
+    wide = "u" if minor < (3, 3) and subdir.startswith("linux-") else ""
+    release = f"{own}{threads}{pymalloc}{wide}"
+    return (f"{own}{threads}d{pymalloc}{wide}", release) if "d" in flags else (release,)
 
 
 def _cache_tag(implementation: str, minor: tuple[int, int], soabi: str) -> str:

@@ -48,7 +48,7 @@ from abicheck.rules import Rule
 from abicheck.rules.overlaps import overlaps
 from abicheck.rules.ownership import Clobber, clobbers, is_twin, needers, twin_of, wheel_origin, wheel_ref
 from abicheck.rules.scene import Scene
-from abicheck.rules.wording import conda_install, listed, sentence
+from abicheck.rules.wording import conda_install, listed, public, sentence
 from abicheck.transaction import Overwrite, Transaction
 
 RULE = Rule(
@@ -120,7 +120,10 @@ def _what(clobber: Clobber) -> str:
         count = len(clobber.of("same"))
         return f"pip will overwrite {_files(count)} of {owner} with equal content from {name}."
     libraries = len(clobber.of("library"))
-    kinds = f", {libraries} of them native libraries" if libraries else ""
+    kinds = ""
+    if libraries:
+        are = "it is" if len(changed) == 1 else "all of them are" if libraries == len(changed) else f"{libraries} are"
+        kinds = f" ({are} native)"
     return f"`pip install {wheel.display_name}` will overwrite {_files(len(changed))} of {owner}{kinds}."
 
 
@@ -164,7 +167,7 @@ def _remedies(prefix: Prefix, clobber: Clobber) -> Sequence[Remedy]:
     twin = twin_of(prefix, wheel.name)
     out = []
     if is_twin(prefix, wheel, record):
-        command = conda_install(prefix.display, f"{record.name}={wheel.version}")
+        command = conda_install(prefix.display, f"{record.name}={public(wheel.version)}")
         out.append(
             Remedy(f"conda {record.name} {record.version} is installed; ask conda for the version you need", command)
         )

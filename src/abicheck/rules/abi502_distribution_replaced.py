@@ -45,7 +45,7 @@ from abicheck.prefix import CondaRecord, Distribution, Prefix
 from abicheck.rules import Rule
 from abicheck.rules.ownership import BrokenNeed, broken_needs, twin_of, wheel_origin, wheel_ref
 from abicheck.rules.scene import Scene
-from abicheck.rules.wording import conda_install, listed, sentence
+from abicheck.rules.wording import conda_install, conda_version, listed, public, sentence
 from abicheck.transaction import Replacement, Transaction, Unchanged, Unsatisfied
 from abicheck.wheel import Wheel
 
@@ -92,13 +92,14 @@ def judge_installed(prefix: Prefix) -> Iterator[Finding]:
     for dist in prefix.distributions:
         other = seen.setdefault(dist.name, dist)
         if other is not dist:
-            yield _twice(other, dist)
+            yield _twice(prefix, other, dist)
 
 
 def _replaced(prefix: Prefix, item: Replacement, gone: frozenset[str]) -> Finding:
     wheel, dist, owner = item.wheel, item.dist, item.dist.owner
     assert owner is not None
-    broken = broken_needs(prefix, dist, version=wheel.version, gone=gone - {dist.name})
+    # Where pip stops, nothing changes for those who depend on it.
+    broken = () if item.refusal else broken_needs(prefix, dist, version=wheel.version, gone=gone - {dist.name})
     old, new = f"conda {owner.name} {owner.version}", f"{wheel.display_name} {wheel.version}"
     if item.refusal:
         what = f"`pip install` of {new} will stop: it cannot remove {old}."
@@ -111,7 +112,7 @@ def _replaced(prefix: Prefix, item: Replacement, gone: frozenset[str]) -> Findin
         severity=Severity.WARNING,
         confidence=Confidence.HIGH,
         what=sentence(what),
-        why=(*_removal_facts(item, owner), *_broken_facts(broken)),
+        why=(*_removal_facts(prefix, item, owner), *_broken_facts(broken)),
         remedies=(_conda_first(prefix, wheel), Remedy("or keep it in an environment of its own")),
         key=dist.name,
         wheel=wheel_origin(wheel),
@@ -121,18 +122,19 @@ def _replaced(prefix: Prefix, item: Replacement, gone: frozenset[str]) -> Findin
     )
 
 
-def _removal_facts(item: Replacement, owner: CondaRecord) -> Iterator[Fact]:
+def _removal_facts(prefix: Prefix, item: Replacement, owner: CondaRecord) -> Iterator[Fact]:
     file = FileRef(item.dist.path, owner.origin)
     if item.refusal:
         yield Fact(f"pip says: {item.refusal}", file, loader_rule="PY-14")
         return
     removed = set(item.removed)
     held = [f for f in owner.files if f in removed]
-    left = len(owner.files) - len(held)
+    left = sum(f not in removed and prefix.has(f, follow=False) for f in owner.files)
     how = "its RECORD lists what pip removes" if item.dist.has_record else "its egg-info says what pip removes"
     yield Fact(f"{how}: {len(item.removed)} files, {len(held)} of them in conda's record", file, loader_rule="PY-14")
     if left:
-        text = f"{left} files of the conda package stay behind, and its record goes on claiming all {len(owner.files)}"
+        stay = "file of the conda package stays" if left == 1 else "files of the conda package stay"
+        text = f"{left} {stay} behind, and its record goes on claiming all {len(owner.files)}"
         yield Fact(text, file, loader_rule="PY-14")
 
 
@@ -145,7 +147,7 @@ def _broken_facts(broken: tuple[BrokenNeed, ...]) -> Iterator[Fact]:
 def _conda_first(prefix: Prefix, wheel: Wheel) -> Remedy:
     twin = twin_of(prefix, wheel.name)
     name = twin.conda if twin is not None else wheel.name
-    return Remedy("let conda bring that version", conda_install(prefix.display, f"{name}={wheel.version}"))
+    return Remedy("let conda bring that version", conda_install(prefix.display, f"{name}={public(wheel.version)}"))
 
 
 def _refused(item: Replacement) -> Finding:
@@ -219,7 +221,7 @@ def _dragged_over(prefix: Prefix, lack: Unsatisfied, dist: Distribution) -> Find
 
 
 def _conda_range(lack: Unsatisfied) -> str:
-    return lack.specifier if lack.specifier and not lack.specifier.startswith("===") else ""
+    return conda_version(lack.specifier)
 
 
 def _dragged_in(prefix: Prefix, lack: Unsatisfied) -> Finding:
@@ -351,7 +353,16 @@ def _as_conda_had_it(dist: Distribution, record: CondaRecord) -> Distribution:
     )  # fmt: skip
 
 
-def _twice(one: Distribution, other: Distribution) -> Finding:
+def _once_again(prefix: Prefix, dist: Distribution, owner: Origin | None) -> Remedy:
+    """pip removes one of the two at a time, with the files that both list: what is wanted must be put back."""
+    remove = f"pip uninstall {dist.name} && pip uninstall {dist.name}"
+    if owner is not None:
+        again = conda_install(prefix.display, "--force-reinstall", owner.name)
+        return Remedy("remove both, then have conda link its own again", f"{remove} && {again}")
+    return Remedy("remove both, then install it again", f"{remove} && pip install {dist.name}")
+
+
+def _twice(prefix: Prefix, one: Distribution, other: Distribution) -> Finding:
     both = sorted((one, other), key=lambda d: d.path)
     names = [f"{d.version} ({d.installer or 'unknown installer'})" for d in both]
     owner: Origin | None = next((d.owner.origin for d in both if d.owner is not None), None)
@@ -363,7 +374,7 @@ def _twice(one: Distribution, other: Distribution) -> Finding:
             f"{one.display_name} is installed twice: {listed(names)}; Python's metadata shows either of them."
         ),
         why=tuple(Fact("its metadata folder", FileRef(d.path, d.origin), loader_rule="PY-14") for d in both),
-        remedies=(Remedy("remove pip's copy", f"pip uninstall {one.name}"),),
+        remedies=(_once_again(prefix, one, owner),),
         key=one.name,
         wheel=next((d.origin for d in both if not d.by_conda), None),
         conda_package=owner,

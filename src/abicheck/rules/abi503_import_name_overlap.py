@@ -45,7 +45,7 @@ from abicheck.rules import Rule
 from abicheck.rules.overlaps import Overlap, Provider, installed_overlaps, overlaps
 from abicheck.rules.ownership import is_twin, twin_of
 from abicheck.rules.scene import Scene
-from abicheck.rules.wording import conda_install, counted, listed, sentence
+from abicheck.rules.wording import conda_install, counted, listed, public, sentence
 from abicheck.transaction import Transaction
 
 RULE = Rule(
@@ -124,10 +124,10 @@ def _unknown_to_conda(overlap: Overlap) -> Iterator[Fact]:
 def _remedies(prefix: Prefix, one: Provider, other: Provider) -> Iterator[Remedy]:
     """One project under two names: conda's own, in the wanted version. Two projects: one of them has to go."""
     wheel, record = one.wheel, other.record
-    keep = Remedy(f"keep one of the two: remove {other.origin.label} first", _remove(prefix, other))
+    keep = _keep_one(prefix, one, other)
     if wheel is not None and record is not None and is_twin(prefix, wheel, record):
         text = f"conda {record.name} {record.version} is installed; ask conda for the version you need"
-        yield Remedy(text, conda_install(prefix.display, f"{record.name}={wheel.version}"))
+        yield Remedy(text, conda_install(prefix.display, f"{record.name}={public(wheel.version)}"))
         yield Remedy(f"or {keep.text}", keep.command)
         return
     yield keep
@@ -147,6 +147,21 @@ def _mixture(same: list[str], theirs: tuple[str, ...]) -> str:
         return f"no file has the same name: all {left} of the other stay and may be imported with these"
     both = f"{counted(len(same), 'file has', 'files have')} the same name, the later install wins: {listed(same)}"
     return f"{both}; {left} of the other stay and may be imported with these" if left else f"{both}; no other is left"
+
+
+def _keep_one(prefix: Prefix, one: Provider, other: Provider) -> Remedy:
+    """Before the install: remove the other first. After it, removing either takes the files of both names along."""
+    if other.wheel is not None:
+        return Remedy(f"install one of the two: leave {other.origin.label} out")
+    if one.wheel is not None or not set(one.files) & set(other.files):
+        return Remedy(f"keep one of the two: remove {other.origin.label} first", _remove(prefix, other))
+    again = (
+        conda_install(prefix.display, "--force-reinstall", other.origin.name)
+        if other.origin.kind == "conda"
+        else f"pip install --force-reinstall --no-deps {other.project}=={other.origin.version}"
+    )
+    text = f"keep {other.origin.label}: remove the other, then put back the files that both have"
+    return Remedy(text, f"pip uninstall {one.project} && {again}")
 
 
 def _remove(prefix: Prefix, provider: Provider) -> str:

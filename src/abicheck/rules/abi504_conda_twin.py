@@ -41,7 +41,7 @@ from abicheck.prefix import Prefix
 from abicheck.rules import Rule
 from abicheck.rules.ownership import twin_of, wheel_origin, wheel_ref
 from abicheck.rules.scene import Scene
-from abicheck.rules.wording import conda_install, sentence
+from abicheck.rules.wording import conda_install, public, sentence
 from abicheck.transaction import Transaction
 from abicheck.wheel import Wheel
 
@@ -73,7 +73,8 @@ def _twin(prefix: Prefix, wheel: Wheel) -> Iterator[Finding]:
     if twin is None:
         return
     there = f", installed here as {twin.record.version}" if twin.record is not None else ""
-    command = conda_install(prefix.display, f"{twin.conda}={wheel.version}" if twin.record is not None else twin.conda)
+    wanted = f"{twin.conda}={public(wheel.version)}" if twin.record is not None else twin.conda
+    command = conda_install(prefix.display, wanted)
     yield Finding(
         rule=RULE.id,
         severity=Severity.NOTE,

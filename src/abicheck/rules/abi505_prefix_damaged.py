@@ -93,13 +93,18 @@ def _left_out(prefix: Prefix, items: list[Damaged]) -> Finding:
         rule=RULE.id,
         severity=Severity.NOTE,
         confidence=Confidence.MEDIUM,
-        what=sentence(f"{len(items)} native files that conda recorded are not in this copy of {prefix.display}."),
+        what=sentence(_absent(len(items), prefix.display)),
         why=tuple(Fact(_fact(i), FileRef(i.path, _who(i))) for i in items),
         remedies=(),
         key="absent",
         subject=FileRef(items[0].path, _who(items[0])),
         assumption="if the environment was copied without them",
     )
+
+
+def _absent(count: int, name: str) -> str:
+    are = "file that conda recorded is" if count == 1 else "files that conda recorded are"
+    return f"{count} native {are} not in this copy of {name}."
 
 
 def _finding(prefix: Prefix, items: list[Damaged]) -> Finding:

@@ -126,8 +126,11 @@ def twin_of(prefix: Prefix, project: str) -> Twin | None:
     by_name = {r.name: r for r in prefix.records}
     owner = next((d.owner for d in prefix.distributions if d.name == name and d.owner is not None), None)
     if owner is not None:
-        # numpy-base holds the files, numpy is what people install: the table's name, when that is installed too.
-        public = by_name.get(pair.conda) if pair is not None and owner.name.startswith(pair.conda) else None
+        # numpy-base holds the files, numpy is what people install: the table's name, when that is installed too and
+        # is the outer package of the two.
+        public = by_name.get(pair.conda) if pair is not None else None
+        if public is not None and not (owner.name.startswith(public.name) or _brings(public, owner, by_name)):
+            public = None
         return Twin(
             (public or owner).name, f"the record of {owner.name} lists the dist-info of {name}", public or owner
         )
@@ -137,6 +140,13 @@ def twin_of(prefix: Prefix, project: str) -> Twin | None:
     if record is not None:
         return Twin(record.name, "a conda package of that name is installed", record)
     return None
+
+
+def _brings(record: CondaRecord, wanted: CondaRecord, by_name: Mapping[str, CondaRecord]) -> bool:
+    """Whether a package depends on another, itself or through one more (opencv, py-opencv, libopencv)."""
+    names = {_name(d) for d in record.depends}
+    below = {_name(d) for n in names if n in by_name for d in by_name[n].depends}
+    return wanted.name in names | below
 
 
 def is_twin(prefix: Prefix, wheel: Wheel, record: CondaRecord) -> bool:

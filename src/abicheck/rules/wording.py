@@ -55,6 +55,18 @@ def quoted(spec: str) -> str:
     return f'"{spec}"' if any(c in spec for c in "<>=!~* ") else shlex.quote(spec)
 
 
+def public(version: str) -> str:
+    """A version without its local part, which says who built the wheel (``2.1.0+cpu``): conda says that otherwise."""
+    return version.partition("+")[0]
+
+
+def conda_version(specifier: str) -> str:
+    """A range of Python's packaging as conda writes it: ``==1.2.*`` is ``=1.2`` there, where ``==1.2`` would mean that
+    release alone; arbitrary equality has no counterpart and is left out."""
+    terms = [t.strip() for t in specifier.split(",") if t.strip() and not t.strip().startswith("===")]
+    return ",".join("=" + t[2:-2] if t.startswith("==") and t.endswith(".*") else public(t) for t in terms)
+
+
 def conda_install(prefix_name: str, *specs: str) -> str:
     return " ".join(["conda install -n", shlex.quote(prefix_name), *map(quoted, specs)])
 
