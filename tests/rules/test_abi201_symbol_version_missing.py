@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.rules.made_elf import EXT, SITE, Bench, paths, rules_of
-from tests.rules.pairs_elf import GRID_FIRST, MINE, TOOL_FIRST, pair
+from tests.rules.pairs_elf import GRID_FIRST, MINE, THEIRS, TOOL_FIRST, pair
 
 from abicheck.model import Confidence, Severity
 from abicheck.rules import abi201_symbol_version_missing as rule
@@ -55,6 +55,36 @@ def test_a_module_that_only_a_function_of_the_neighbour_imports_fails_no_gate(be
     (bench.maker.root / SITE / "tool" / "__init__.py").write_text("def later():\n    from . import _ext\n")
     (finding,) = bench.judged(rule, wheel)
     assert finding.severity is Severity.NOTE and "would fail if grid is imported first" in finding.what
+
+
+def _parts(bench: Bench, *names: str, good: str = "") -> Path:
+    """A wheel whose import loads nothing: its users import the modules, which bring their own new liby.so.1. The
+    environment's ``tool`` has an old one."""
+    suffix = EXT.removeprefix("_ext")
+    own = bench.lib("a/liby.so.1", YZ, **NEW)
+    files = {"grid.libs/liby.so.1": own}
+    for n in names:
+        calls = "" if n == good else "z"
+        needed = () if n == good else ("a/liby.so.1",)
+        files[f"grid/{n}{suffix}"] = bench.ext(calls, needed=needed, name=n, rpath="$ORIGIN/../grid.libs")
+    old = bench.lib("b/liby.so.1", Y, **OLD)
+    bench.conda("tool", bench.ext("y", needed=("b/liby.so.1",)), {THEIRS: old})
+    return bench.wheel(None, files)
+
+
+def test_most_modules_of_a_project_that_loads_nothing_by_itself(bench: Bench) -> None:
+    """Nobody can use it without one of them: no word on what the program imports is needed, one finding tells all."""
+    (finding,) = bench.judged(rule, _parts(bench, "core", "draw", "_glue", "plain", good="plain"))
+    assert (finding.severity, finding.confidence) == (Severity.ERROR, Confidence.MEDIUM)
+    assert finding.what.startswith("`import grid.core` will fail if tool._ext is imported first: ")
+    assert finding.depends_on == ("import-order",)
+    assert any(f.text == "3 modules fail in this way: grid.core, grid.draw, grid._glue" for f in finding.why)
+
+
+@pytest.mark.parametrize("names", [("_one", "_two"), ("one", "plain")])
+def test_half_of_the_modules_or_private_ones_may_never_be_imported(bench: Bench, names: tuple[str, ...]) -> None:
+    (finding,) = bench.judged(rule, _parts(bench, *names, good="plain"))
+    assert finding.severity is Severity.WARNING and "python-code" in finding.depends_on
 
 
 def test_the_newer_copy_of_the_wheel_harms_nobody(bench: Bench) -> None:

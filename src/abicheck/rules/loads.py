@@ -6,7 +6,7 @@ is, and how sure, is the same for all of them and stands here."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from abicheck.loader.process import Failure
 from abicheck.model import Confidence, Dependence, Fact, Finding, Remedy, Severity
@@ -30,22 +30,48 @@ Addition = Callable[[Scene, LoadFailure], tuple[Sequence[Fact], Sequence[Remedy]
 
 def findings(scene: Scene, rule: str, pick: Callable[[Failure], bool], more: Addition) -> Iterator[Finding]:
     """One finding for each distinct cause among the failures a rule picks; modules that fail alike are one finding."""
-    groups: dict[tuple[object, ...], list[LoadFailure]] = {}
+    causes: dict[tuple[object, ...], list[LoadFailure]] = {}
     for f in scene.failures:
         if pick(f.failure):
-            groups.setdefault(_cause(f), []).append(f)
-    for alike in groups.values():
-        alike.sort(key=lambda f: (f.rank, f.unit.module))
-        yield _finding(scene, rule, alike, more)
+            causes.setdefault(_cause(f), []).append(f)
+    for alike in causes.values():
+        alike.sort(key=lambda f: (f.rank, not _is_public(f.unit.module), f.unit.module))
+        every_use = _met_by_every_use(scene, alike)
+        groups: dict[bool, list[LoadFailure]] = {}
+        for f in alike:
+            grave = f.importance in ("demanded", "reachable")
+            groups.setdefault(every_use or grave, []).append(replace(f, importance="demanded") if every_use else f)
+        for group in groups.values():
+            yield _finding(scene, rule, group, more)
+
+
+def _met_by_every_use(scene: Scene, alike: Sequence[LoadFailure]) -> bool:
+    """Whether nobody can use a project without a failure: importing it loads nothing native, and most of its modules,
+    which are for its users to import, fail in this way."""
+    if any(f.importance in ("demanded", "optional") or not f.unit.module for f in alike):
+        return False
+    group = next((g for g in (*scene.subjects, *scene.bystanders) if g.origin == alike[0].owner), None)
+    if group is None or 2 * len({f.unit.path for f in alike}) <= len(group.units):
+        return False
+    if not any(_is_public(f.unit.module) for f in alike):
+        return False
+    return all(scene.importance(group, u) not in ("demanded", "optional") for u in group.units)
+
+
+def _is_public(module: str) -> bool:
+    return not any(part.startswith("_") for part in module.split("."))
 
 
 def _cause(f: LoadFailure) -> tuple[object, ...]:
     failure = f.failure
     symbol = failure.symbol if failure.kind != "MISSING_SYMBOL" else ""  # one alien library misses many symbols
+    provider_decides = failure.kind in ("MISSING_LIB", "MISSING_VERSION") or (
+        failure.kind == "MISSING_SYMBOL" and failure.provider
+    )
     return (
         f.situation, f.owner, f.subject, f.cause.origin if f.cause else None, failure.kind, failure.library,
         symbol, failure.version if failure.kind == "MISSING_VERSION" else "", failure.provider,
-        failure.requester if failure.kind != "MISSING_LIB" else "", f.importance in ("demanded", "reachable"),
+        "" if provider_decides else failure.requester,
     )  # fmt: skip
 
 
