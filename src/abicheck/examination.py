@@ -6,6 +6,7 @@ A reader of tables leaves the windows it asked for; a question about the whole f
 
 from __future__ import annotations
 
+import functools
 import inspect
 import posixpath
 import re
@@ -23,11 +24,11 @@ from abicheck.evidence.numpy_api import numpy_api
 from abicheck.evidence.proj_database import proj_layout
 from abicheck.evidence.type_objects import type_objects
 from abicheck.import_effects.extension_names import names_in
+from abicheck.knowledge.data_directories import directories
 from abicheck.knowledge.runtimes import families, member
 from abicheck.prefix import Prefix, Written, write_snapshot
 
 _EXTENSION = re.compile(r"\.(so|pyd)$")
-_DATA = re.compile(r"(^|/)proj\.db$")
 
 
 def snapshot(prefix: Prefix, path: str, *, host: bytes | None = None) -> Written:
@@ -37,8 +38,13 @@ def snapshot(prefix: Prefix, path: str, *, host: bytes | None = None) -> Written
 
 
 def is_examined_data(path: str) -> bool:
-    """Files that are no binaries and about which questions are asked."""
-    return _DATA.search(path) is not None
+    """Files that are no binaries and about which questions are asked: what tells the layout of a data directory."""
+    return posixpath.basename(path) in _markers()
+
+
+@functools.cache
+def _markers() -> frozenset[str]:
+    return frozenset(d.marker for d in directories() if d.compare == "proj-layout")
 
 
 def examine(source: ByteSource, bare: frozenset[str]) -> None:

@@ -153,3 +153,7 @@ def test_every_loader_rule_that_is_cited_is_explained() -> None:
     }
     assert "ELF-36" in cited and cited - set(known) == set()
     assert all(r.says.endswith(".") and r.source and r.family for r in known.values())
+
+
+def test_numpy_two_needs_a_python() -> None:
+    assert numpy_abi.releases_of_two((3, 8)) == () and "2.0.2" in numpy_abi.releases_of_two((3, 9))

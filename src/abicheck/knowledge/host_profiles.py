@@ -9,13 +9,6 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Literal
 
-# Shared objects that glibc itself installs; their version nodes go up to the glibc version (ELF-43).
-GLIBC_LIBRARIES = (
-    "libc.so.6", "libm.so.6", "libmvec.so.1", "libdl.so.2", "libpthread.so.0", "librt.so.1", "libutil.so.1",
-    "libanl.so.1", "libresolv.so.2", "libBrokenLocale.so.1", "libthread_db.so.1", "ld-linux-x86-64.so.2",
-    "ld-linux-aarch64.so.1",
-)  # fmt: skip
-
 
 @dataclass(frozen=True, slots=True)
 class HostProfile:
@@ -49,15 +42,15 @@ def _profiles() -> Mapping[str, HostProfile]:
     rows: dict[str, dict[str, Any]] = {row["name"]: row for row in raw["profile"]}
     out: dict[str, HostProfile] = {}
     for row in raw["profile"]:
-        profile = _profile(row, rows, raw["date"])
+        own = raw["glibc_libraries"] if "glibc" in row else []
+        profile = _profile(row, rows, own, raw["date"])
         for name in (row["name"], *row.get("also", ())):
             out[name] = profile
     return out
 
 
-def _profile(row: dict[str, Any], rows: Mapping[str, dict[str, Any]], date: str) -> HostProfile:
+def _profile(row: dict[str, Any], rows: Mapping[str, dict[str, Any]], own: list[str], date: str) -> HostProfile:
     libraries = row.get("libraries") or rows.get(row.get("base", ""), {}).get("libraries", [])
-    own = GLIBC_LIBRARIES if "glibc" in row else ()
     return HostProfile(
         name=row["name"],
         title=row["title"],

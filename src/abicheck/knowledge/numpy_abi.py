@@ -67,6 +67,13 @@ def first_with_size(type_name: str, size: int) -> str | None:
     return next((str(v) for v, b in rows if b >= size), None) if rows[-1][1] >= size else None
 
 
+def releases_of_two(python: tuple[int, int]) -> tuple[str, ...]:
+    """One release of each NumPy 2.x that pip may choose for a Python; empty for a Python that is too old for any."""
+    two = _table()["two"]
+    oldest = release(two["python"])
+    return tuple(two["releases"]) if oldest is not None and python >= oldest else ()
+
+
 def _at(rows: list[list[Any]], numpy: Release) -> int | None:
     out = None
     for version, value in rows:

@@ -140,16 +140,12 @@ def _fetched(scene: Scene) -> Unsatisfied | None:
     return next((lack for lack in lacks if lack.name == "numpy" and lack.kind != "conflict"), None)
 
 
-# One release of each minor version that pip may choose: whether a requirement allows any of them.
-_TWO = ("2.0.2", "2.1.3", "2.2.6", "2.3.5", "2.4.2")
-_PYTHON_OF_TWO = (3, 9)  # numpy 2.0 requires Python 3.9
-
-
 def _chosen_by_pip(scene: Scene, lack: Unsatisfied) -> Numpy | None:
     """The numpy that pip will fetch: the newest that the requirement allows, so a 2.x whenever it allows one. None when
     it does not: then it is some 1.x, and nothing can be said."""
     requirement = lack.requirement.partition(";")[0].strip()
-    if scene.interpreter.minor < _PYTHON_OF_TWO or not any(SpecifierSet(lack.specifier).contains(v) for v in _TWO):
+    allowed = SpecifierSet(lack.specifier)
+    if not any(v in allowed for v in numpy_abi.releases_of_two(scene.interpreter.minor)):
         return None
     wheel = lack.needed_by
     origin = Origin("wheel", wheel.display_name, wheel.version)
