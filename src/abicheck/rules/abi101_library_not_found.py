@@ -49,10 +49,11 @@ from abicheck.model import Confidence, Fact, Finding, Origin, Remedy, Severity
 from abicheck.rules import Rule
 from abicheck.rules.claims import claimant
 from abicheck.rules.companions import companion
+from abicheck.rules.ground import Native
 from abicheck.rules.loads import findings
 from abicheck.rules.naming import use_conda_build
 from abicheck.rules.scene import LoadFailure, Scene
-from abicheck.rules.wording import base, counted, listed, ref, sentence, tried
+from abicheck.rules.wording import base, counted, import_first, listed, ref, sentence, tried
 from abicheck.transaction import Unsatisfied
 
 RULE = Rule(
@@ -67,13 +68,65 @@ RULE = Rule(
 
 
 def check(scene: Scene) -> Iterator[Finding]:
-    yield from findings(scene, RULE.id, lambda f: _is_missing(scene, f) and companion(scene, f) is None, _more)
+    late = {id(f.failure): sibling for f in scene.failures if (sibling := _sibling(scene, f)) is not None}
+    pick = lambda f: _is_missing(scene, f) and companion(scene, f) is None and id(f) not in late  # noqa: E731
+    yield from findings(scene, RULE.id, pick, _more)
     yield from _left_to_companions(scene)
+    for f in scene.failures:
+        if id(f.failure) in late:
+            yield _left_to_a_sibling(scene, f, late[id(f.failure)])
     yield from _left_to_an_unknown_host(scene)
 
 
 def _is_missing(scene: Scene, failure: Failure) -> bool:
     return failure.kind == "MISSING_LIB" and claimant(scene, failure) is None
+
+
+def _sibling(scene: Scene, f: LoadFailure) -> Native | None:
+    """A file of the same project that answers to the missing name once it is loaded (ELF-2, MAC-1, WIN-1), for a module
+    that importing the project does not load by itself: whether it is loaded by then is up to the program."""
+    if f.situation != "alone" or f.importance == "demanded" or not _is_missing(scene, f.failure):
+        return None
+    wanted = base(f.failure.library).lower()
+    own = scene.natives.get(f.subject, ())
+    return next((n for n in own if wanted in _answers(scene, n) and n.path != f.failure.requester), None)
+
+
+def _answers(scene: Scene, native: Native) -> frozenset[str]:
+    """Last parts of the names that a loaded file answers to, lower case."""
+    if scene.system == "win":
+        return frozenset({base(native.path).lower()})
+    slices = native.binary.slices if native.binary is not None else ()
+    return frozenset(base(s.identity).lower() for s in slices if s.identity)
+
+
+def _left_to_a_sibling(scene: Scene, f: LoadFailure, sibling: Native) -> Finding:
+    missing, there = base(f.failure.library), scene.view.relative(sibling.path)
+    facts, _ = _more(scene, f)
+    first = sibling.module or there
+    remedies = [import_first((sibling.module, f.unit.module))] if sibling.module and f.unit.module else []
+    return Finding(
+        rule=RULE.id,
+        severity=Severity.NOTE if f.importance == "optional" else Severity.WARNING,
+        confidence=Confidence.MEDIUM,
+        what=sentence(f"{f.action} works only after {first} was loaded: {missing} is nowhere the loader looks."),
+        why=(
+            Fact(f"needs {scene.view.relative(f.failure.library)}", ref(scene.view, f.failure.requester)),
+            *facts,
+            Fact(
+                "is of that name: once it is in the process, it serves every request for it",
+                sibling.ref,
+                loader_rule={"linux": "ELF-2", "osx": "MAC-1", "win": "WIN-1"}[scene.system],
+            ),
+        ),
+        remedies=tuple(remedies) or (use_conda_build(scene, f.subject.name),),
+        key=f"{f.unit.module or base(f.unit.path)} {missing}",
+        wheel=f.subject,
+        subject=ref(scene.view, f.failure.requester),
+        object=sibling.ref,
+        depends_on=("import-order", "python-code"),
+        assumption=f"if {first} is not loaded before",
+    )
 
 
 @dataclass(frozen=True, slots=True)
