@@ -37,8 +37,8 @@ class InputError(AbicheckError):
 class BinaryError(Exception):
     """One file is not what its first bytes promise (truncated, offsets outside the file, endless tables).
 
-    Never reaches the user as such: whoever asked turns it into an ABI901 finding,
-    or, in the loader simulation, into the refusal the real loader would give.
+    Never reaches the user as such: whoever asked lists the file as skipped (ABI901) or, in the loader simulation, gives
+    the refusal that the real loader would give.
 
     Attributes:
         source: name of the file as the byte source gives it.

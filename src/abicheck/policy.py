@@ -34,7 +34,6 @@ from abicheck.report.shapes import (
 from abicheck.rules import Rule, matches
 
 EXPIRY_WARNING = datetime.timedelta(days=14)
-NOT_ANALYSED = "ABI901"
 # auditwheel writes name-1a2b3c4d.so, delvewheel name-<32 hex digits>.dll: both change with each build.
 _BUILD_TAG = re.compile(r"-[0-9a-f]{8,64}(?=\.)")
 _SONAME_TAIL = re.compile(r"(\.so\.\d+)(\.\d+)+$")
@@ -254,9 +253,7 @@ def _report(
 ) -> Report:
     t = settings.thresholds
     any_fails = any(j.fails for j in judged)
-    incomplete = any(s.matters for s in judgement.skipped) or any(
-        f.rule == NOT_ANALYSED and f.severity > Severity.NOTE for f in judgement.findings
-    )
+    incomplete = any(s.matters for s in judgement.skipped)  # ABI901 has no findings of its own
     verdict = Verdict.PASS
     if any_fails or (incomplete and t.strict):
         verdict = Verdict.FAIL
