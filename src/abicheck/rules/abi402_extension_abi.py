@@ -55,6 +55,7 @@ from abicheck.rules import Rule
 from abicheck.rules.cython_functions import Lack, lacks
 from abicheck.rules.scene import Scene
 from abicheck.rules.shared_classes import plain, strangers
+from abicheck.rules.sites import rank
 from abicheck.rules.wording import base, conda_install, listed, ref, sentence
 
 RULE = Rule(
@@ -87,11 +88,10 @@ def _functions(scene: Scene) -> Iterator[Finding]:
         found.setdefault((lack.group.origin, lack.giver), []).append(lack)
     for alike in found.values():
         ranked = [(scene.importance(lack.group, lack.unit), lack) for lack in alike[:ASKED]]
-        yield _function_finding(scene, *min(ranked, key=lambda r: _RANK.index(r[0])), alike)
+        yield _function_finding(scene, *min(ranked, key=lambda r: rank(r[0])), alike)
 
 
 ASKED = 8  # a project with more modules that fail cannot do without all of them
-_RANK = ("demanded", "reachable", "unreferenced", "optional")
 
 
 def _function_finding(scene: Scene, importance: str, lack: Lack, alike: list[Lack]) -> Finding:

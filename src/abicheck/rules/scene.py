@@ -11,7 +11,7 @@ import posixpath
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Literal
 
 from abicheck.binary.elf import ElfSlice
 from abicheck.binary.facts import Slice
@@ -32,7 +32,7 @@ from abicheck.loader.units import bare_group, group_of, whole_unit
 from abicheck.model import Orders, Origin, Skipped
 from abicheck.rules.ground import Native, native_name
 from abicheck.rules.meetings import Meetings
-from abicheck.rules.sites import Importance, ImportSites
+from abicheck.rules.sites import Importance, ImportSites, rank
 from abicheck.rules.wording import in_order
 
 __all__ = ["LoadFailure", "Native", "Scene"]
@@ -68,8 +68,8 @@ class LoadFailure:
 
     @property
     def rank(self) -> int:
-        """0 for the gravest importance: what sorts failures that are told as one."""
-        return get_args(Importance).index(self.importance)
+        """0 for the gravest importance."""
+        return rank(self.importance)
 
     @property
     def action(self) -> str:

@@ -10,12 +10,13 @@ import ast
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from abicheck.loader.units import Importer
 from abicheck.overlay import View
 
 Importance = Literal["demanded", "reachable", "unreferenced", "optional"]  # gravest first
+_SCALE = get_args(Importance)
 _EXCUSES = {"ImportError", "ModuleNotFoundError", "OSError", "Exception", "BaseException", "EnvironmentError"}
 
 
@@ -26,6 +27,11 @@ class Site:
     file: str
     line: int
     guarded: bool
+
+
+def rank(importance: Importance) -> int:
+    """0 for the gravest: what sorts things that are told as one."""
+    return _SCALE.index(importance)
 
 
 class ImportSites:
