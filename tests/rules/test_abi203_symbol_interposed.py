@@ -29,7 +29,8 @@ def opened(bench: Bench, name: str, source: str, code: str = GLOBALLY, theirs: s
 
 def test_a_stranger_of_the_same_name_serves_and_it_is_told(bench: Bench) -> None:
     (finding,) = bench.judged(rule, opened(bench, "libother.so", "int g(void) { return 1; }"))
-    assert (finding.rule, finding.confidence) == ("ABI203", Confidence.MEDIUM)
+    assert (finding.rule, finding.severity, finding.confidence) == ("ABI203", Severity.WARNING, Confidence.MEDIUM)
+    assert any("instead of a function of its own" in f.text for f in finding.why)
     assert finding.depends_on == ("import-order",)
     assert finding.orders is not None
     assert (finding.orders.fails[0][0], finding.orders.works[0][-1]) == ("grid", "grid")
@@ -42,6 +43,31 @@ def test_two_builds_of_one_library_that_mix_are_graver(bench: Bench) -> None:
     (mixed,) = bench.judged(rule, opened(bench, "libnet-0a1b2c3d.so.1", "int g(void) { return 1; }"))
     assert mixed.severity >= Severity.WARNING
     assert any("functions of one build work on data of the other" in f.text for f in mixed.why)
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs"),
+    [
+        ("__attribute__((weak)) int g(void) { return 1; }", OTHER),
+        ("int g(void) { return 1; }", OTHER.replace("int g(", "__attribute__((weak)) int g(", 1)),
+    ],
+)
+def test_inline_functions_are_notes(bench: Bench, mine: str, theirs: str) -> None:
+    """Weak definitions are repeated in every library by design."""
+    found = bench.judged(rule, opened(bench, "libother.so", mine, theirs=theirs))
+    assert all(f.severity is Severity.NOTE for f in found)
+
+
+def test_one_runtime_for_another_is_a_note(bench: Bench) -> None:
+    """An OpenMP runtime that is opened for all serves the users of another one: that is what it is made for."""
+    gomp = "void GOMP_parallel(void) {} void GOMP_barrier(void) { GOMP_parallel(); }"
+    kmp = f"{gomp} void __kmpc_fork_call(void) {{}} void __kmpc_global_thread_num(void) {{}}"
+    net = bench.lib("b/libgomp.so.1", gomp)
+    bench.conda("tool", bench.ext("GOMP_barrier", needed=("b/libgomp.so.1",)), {"lib/libgomp.so.1": net})
+    own = bench.lib("a/libiomp5.so", kmp)
+    wheel = bench.wheel(bench.ext(), {"grid/libiomp5.so": own}, code=GLOBALLY.format("libiomp5.so"))
+    (finding,) = bench.judged(rule, wheel)
+    assert finding.severity is Severity.NOTE
 
 
 def test_opened_privately_it_interposes_nobody(bench: Bench) -> None:

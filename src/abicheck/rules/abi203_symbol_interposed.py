@@ -29,6 +29,7 @@ import tables                                   its own HDF5 1.14 calls H5* func
 ## When this is wrong
 
 - The two copies are the same version: then this is a note.
+- The other library means to serve in its place (one OpenMP or BLAS runtime for another): a note, too.
 
 ## References
 
@@ -40,6 +41,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from abicheck.binary.elf_slice import ElfSlice
+from abicheck.knowledge.runtimes import recognise
 from abicheck.loader.capture import is_standard
 from abicheck.loader.scenarios import Difference, Meeting, MovedBinding, loads
 from abicheck.model import Fact, Finding, Severity
@@ -102,11 +105,14 @@ def _finding(
     inner = any(b.object == before for b in moved)
     mixed = twins.same_library and not (twins.upward or twins.same_version) and bool(stays or inner)
     names = listed(b.symbol for b in moved)
+    stranger = not mixed and not twins.same_library and _own_code_displaced(scene, before, after, moved)
     last = (
         f"the rest still uses {base(before)}"
         + (f" ({_count(stays)} of the same files)" if stays else "")
         + ": functions of one build work on data of the other"
         if mixed
+        else f"{base(before)} calls that instead of a function of its own, which does something else for all it knows"
+        if stranger
         else "the definition is used by whoever was loaded first, and serves all"
     )
     yield in_one_order(
@@ -114,7 +120,7 @@ def _finding(
         meeting,
         diff,
         rule=RULE.id,
-        severity=_severity(mixed, moved[0].rule),
+        severity=Severity.WARNING if stranger else _severity(mixed, moved[0].rule),
         what=f"{_count(len(moved))} of `{user_import}` will bind to {winner.origin.label}'s {_brief(after)} instead "
         f"of {_brief(before)} if `{first}` is imported first.",
         why=(
@@ -131,6 +137,26 @@ def _finding(
         then=user_import,
         both_ways=both_ways,
     )  # fmt: skip
+
+
+def _own_code_displaced(scene: Scene, before: str, after: str, moved: list[MovedBinding]) -> bool:
+    """Whether a library loses functions or variables of its own to a stranger that happens to define the names: strong
+    definitions in both, and not two runtimes of which one may stand for the other."""
+    mine, theirs = scene.slice(before), scene.slice(after)
+    if not isinstance(mine, ElfSlice) or not isinstance(theirs, ElfSlice):
+        return False
+    kinds = [
+        recognise(s.soname, base(path), lambda n, s=s: n.encode() in s.exported)  # type: ignore[misc]
+        for s, path in ((mine, before), (theirs, after))
+    ]
+    if kinds[0] is not None and kinds[1] is not None and kinds[0].family == kinds[1].family:
+        return False
+    own = (b.symbol.encode("utf-8", "surrogateescape") for b in moved if b.object == before)
+    return any(_is_strong(mine, name) and _is_strong(theirs, name) for name in own)
+
+
+def _is_strong(part: ElfSlice, name: bytes) -> bool:
+    return any(d.binding == "global" for d in part.exported.get(name, ()))
 
 
 def _opened_globally(diff: Difference, real: str) -> bool:
