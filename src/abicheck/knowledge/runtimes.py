@@ -54,6 +54,7 @@ class Member:
     banner: re.Pattern[bytes] | None
     anchor: bytes
     nodes: str
+    symbols: re.Pattern[str] | None
     soname: bool
     together: bool
     opens: tuple[str, ...]
@@ -185,6 +186,7 @@ def _member(family_name: str, row: dict[str, Any], date: str) -> Member:
         banner=re.compile(banner.encode("latin-1")) if banner else None,
         anchor=row["anchor"].encode() if banner else b"",
         nodes=row.get("nodes", ""),
+        symbols=re.compile(row["symbols"]) if "symbols" in row else None,
         soname=bool(row.get("soname", False)),
         together=bool(row.get("together", False)),
         opens=tuple(row.get("opens", ())),

@@ -47,6 +47,7 @@ from abicheck.model import Finding
 from abicheck.rules import Rule
 from abicheck.rules.copies import pairs
 from abicheck.rules.duplicates import finding
+from abicheck.rules.hidden_copies import hidden_pairs
 from abicheck.rules.scene import Scene
 
 RULE = Rule(
@@ -61,6 +62,6 @@ RULE = Rule(
 
 
 def check(scene: Scene) -> Iterator[Finding]:
-    for pair in pairs(scene):
+    for pair in (*pairs(scene), *hidden_pairs(scene)):
         if pair.mine.what.family == "openmp":
             yield from finding(scene, RULE.id, pair)

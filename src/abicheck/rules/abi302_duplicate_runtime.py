@@ -43,6 +43,7 @@ from abicheck.model import Finding
 from abicheck.rules import Rule
 from abicheck.rules.copies import pairs
 from abicheck.rules.duplicates import finding
+from abicheck.rules.hidden_copies import hidden_pairs
 from abicheck.rules.scene import Scene
 
 RULE = Rule(
@@ -57,6 +58,6 @@ RULE = Rule(
 
 
 def check(scene: Scene) -> Iterator[Finding]:
-    for pair in pairs(scene):
+    for pair in (*pairs(scene), *hidden_pairs(scene)):
         if pair.mine.what.family not in ("openmp", "python"):
             yield from finding(scene, RULE.id, pair)

@@ -60,12 +60,13 @@ class Pair:
     """Two copies that one process would hold: ``mine`` is loaded by the subject (and its own when one of them is).
 
     ``doubtful``: both answer to one install name; a dyld of macOS 12 or later lets the first loaded serve both, an
-    older one may map both (MAC-1)."""
+    older one may map both (MAC-1). ``crossed``: bindings between them, where they are known beforehand."""
 
     subject: Group
     mine: Copy
     other: Copy
     doubtful: bool = False
+    crossed: tuple[Crossing, ...] = ()
 
     @property
     def inner(self) -> bool:
@@ -81,7 +82,7 @@ class Pair:
 # -- one process ---------------------------------------------------------------
 
 
-def _exports(binary: Binary | None) -> Callable[[str], bool] | None:
+def exports(binary: Binary | None) -> Callable[[str], bool] | None:
     """How to ask a file for an export by its C name; None when it cannot be asked cheaply."""
     if binary is None:
         return None
@@ -101,7 +102,7 @@ def _recognise(scene: Scene, path: str, *, deep: bool) -> Recognised | None:
     named = recognise(identity, posixpath.basename(path))
     if named is not None or not deep:
         return named
-    return recognise(identity, posixpath.basename(path), _exports(binary))
+    return recognise(identity, posixpath.basename(path), exports(binary))
 
 
 def _objects(run: Run) -> Iterator[Mapped]:
@@ -342,7 +343,7 @@ def crossings(scene: Scene) -> Mapping[frozenset[str], tuple[Crossing, ...]]:
     for _, diff in scene.differences:
         order = (diff.first.label, diff.second.label)
         for b in diff.bindings:
-            if b.after is None or is_standard(b.symbol) or _shared_constant(scene, b):
+            if b.after is None or is_standard(b.symbol) or shared_constant(scene, b):
                 continue
             for one in (b.before, b.object):
                 if one is not None and one != b.after:
@@ -350,7 +351,7 @@ def crossings(scene: Scene) -> Mapping[frozenset[str], tuple[Crossing, ...]]:
     return {files: tuple(found.values()) for files, found in out.items()}
 
 
-def _shared_constant(scene: Scene, b: MovedBinding) -> bool:
+def shared_constant(scene: Scene, b: MovedBinding) -> bool:
     """Whether sharing a merged object exchanges nothing: it has one size on both sides and no guard, so it was
     initialised by constants (a table in a header, a flag that a function keeps)."""
     if not b.merged or b.before is None or b.after is None:

@@ -24,7 +24,7 @@ _HOW = {
 def finding(scene: Scene, rule: str, pair: Pair) -> Iterator[Finding]:
     """The finding for a pair; none when the table knows of no consequence."""
     kind = family(pair.mine.what.family)
-    crossed = crossings(scene).get(frozenset((pair.mine.path, pair.other.path)), ())
+    crossed = pair.crossed or crossings(scene).get(frozenset((pair.mine.path, pair.other.path)), ())
     setting = _misled(scene, kind, pair)
     meets: set[When] = set()
     if crossed:
@@ -56,13 +56,15 @@ def finding(scene: Scene, rule: str, pair: Pair) -> Iterator[Finding]:
 
 
 def _weight(row: Consequence, pair: Pair) -> tuple[Severity, Confidence]:
-    """The table's word, one step weaker where it is only known that the other copy is installed for somebody, or where
-    both carry one install name (one dyld lets the first serve, another maps both; MAC-1)."""
+    """The table's word, one step weaker where it is only known that the other copy is installed for somebody or lies in
+    the same wheel, or where both carry one install name (one dyld lets the first serve, another maps both; MAC-1)."""
     severity, confidence = Severity[row.severity.upper()], Confidence[row.confidence.upper()]
     if pair.doubtful:
         return min(severity, Severity.WARNING), Confidence.LOW
     if row.when == "live" and severity is Severity.ERROR and pair.other.liveness == "installed":
         return Severity.WARNING, confidence
+    if row.when == "live" and pair.inner and "shipped" in (pair.mine.liveness, pair.other.liveness):
+        return min(severity, Severity.WARNING), confidence  # its makers ship both, and nothing loads both at once
     return severity, confidence
 
 
