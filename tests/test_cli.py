@@ -573,3 +573,41 @@ def test_cache(call, tmp_path):
 def test_audit(call):
     status, _out, _err = call("audit", "-p", "envs/prod", answer=FAILING)
     assert status == 1 and call.asked["prefix"] == "envs/prod" and "operands" not in call.asked
+
+
+# -- errors and streams at the edge ------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [("trace", "x.so", "-p", "gone"), ("inspect", "gone.so"), ("explain", "ABI998"), ("rules", "--select", "ABI998"),
+     ("x.whl", "-p", "gone", "--fail-on", "sometimes")],
+    ids=lambda argv: argv[0],
+)  # fmt: skip
+def test_every_command_tells_a_program_of_its_error(call, argv):
+    status, out, err = call(*argv, "-f", "json")
+    document = json.loads(out)
+    jsonschema.validate(document, schema("report-1"))
+    assert (status, document["exit_code"], document["verdict"]) == (2, 2, "error")
+    assert document["error"]["reference"] in err and document["error"]["message"] in err
+    assert call(*argv)[1] == "", "people read it on standard error"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full, which only Linux has")
+def test_output_that_cannot_be_written():
+    with open("/dev/full", "w") as full:
+        done = run_program("rules", stdout=full, stderr=subprocess.PIPE)
+    assert done.returncode == 2 and b"standard output cannot be written" in done.stderr
+
+
+def test_streams_that_were_closed_before_the_start():
+    """``abicheck rules >&-``: Python has None for such a stream."""
+    code = "import sys; sys.stdout = sys.stderr = None; from abicheck.cli import run; run(['rules'], 'abicheck')"
+    env = {**os.environ, "PYTHONPATH": str(REPO / "src")}
+    assert subprocess.run([sys.executable, "-c", code], env=env, check=False, timeout=60).returncode == 0
+
+
+def run_program(*arguments, **streams):
+    env = {**os.environ, "PYTHONPATH": str(REPO / "src")}
+    command = [sys.executable, "-m", "abicheck", *arguments]
+    return subprocess.run(command, env=env, check=False, timeout=60, **streams)

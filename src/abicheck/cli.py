@@ -138,9 +138,9 @@ def _checked(settings: dict[str, Any]) -> dict[str, Any]:
     return settings
 
 
-def _end(work: Callable[[Console], int], verbose: int, quiet: int) -> None:
+def _end(work: Callable[[Console], int], verbose: int, quiet: int, form: str | None = None) -> None:
     console = Console.real(verbose - quiet)
-    raise typer.Exit(guarded(console, lambda: work(console)))
+    raise typer.Exit(guarded(console, lambda: work(console), form or ""))
 
 
 def _gate(kind: Any, operands: Sequence[str], given: dict[str, Any]) -> None:
@@ -161,7 +161,7 @@ def _gate(kind: Any, operands: Sequence[str], given: dict[str, Any]) -> None:
         )
         return gate(kind, operands, flags, console)
 
-    _end(work, given["verbose"], given["quiet"])
+    _end(work, given["verbose"], given["quiet"], given["format"])
 
 
 def _flags(prefix: str | None = None, name: str | None = None, env: Sequence[str] | None = None,
@@ -228,7 +228,7 @@ def trace(
             files or [], wheel or [], imports or [], dll_directory or [], bindings, format, flags, console
         )
 
-    _end(work, verbose, quiet)
+    _end(work, verbose, quiet, format)
 
 
 @app.command()
@@ -245,7 +245,7 @@ def inspect(
 
         return views.inspect(files, format, _flags(color=color), console)
 
-    _end(work, verbose, quiet)
+    _end(work, verbose, quiet, format)
 
 
 @app.command()
@@ -274,7 +274,7 @@ def rules(select: Select = None, format: PageFormat = "text", color: Color = Non
 
         return views.rules(_several(select or []), format, _flags(color=color), console)
 
-    _end(work, 0, 0)
+    _end(work, 0, 0, format)
 
 
 @app.command()
@@ -289,7 +289,7 @@ def explain(
 
         return views.explain(rule, format, _flags(color=color), console)
 
-    _end(work, 0, 0)
+    _end(work, 0, 0, format)
 
 
 @config_app.command("show")
@@ -303,7 +303,7 @@ def config_show(
 
         return views.config_show(format, _flags(config=config, no_config=no_config, color=color), console)
 
-    _end(work, 0, 0)
+    _end(work, 0, 0, format)
 
 
 def _cache(action: str, cache_dir: str | None, config: str | None, no_config: bool) -> None:

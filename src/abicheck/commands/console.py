@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import sys
@@ -12,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TextIO
 
-from abicheck.errors import AbicheckError
+from abicheck.errors import AbicheckError, UsageError
 from abicheck.report import Progress, Quiet
 
 INTERRUPTED = 130
@@ -48,10 +49,12 @@ class Console:
     err: TextIO
     environ: Mapping[str, str]
     verbosity: int = 0
+    has_written: bool = False
 
     @classmethod
     def real(cls, verbosity: int = 0) -> Console:
-        return cls(sys.stdout, sys.stderr, os.environ, verbosity)
+        """This process's streams; Python has None for one that was closed before it started."""
+        return cls(sys.stdout or _nowhere(), sys.stderr or _nowhere(), os.environ, verbosity)
 
     @property
     def width(self) -> int | None:
@@ -59,8 +62,14 @@ class Console:
         return shutil.get_terminal_size().columns if self.out.isatty() else None
 
     def write(self, text: str) -> None:
-        """Put text on standard output; what its encoding lacks is written out. A reader that went away is no error."""
-        _put(self.out, text)
+        """Put text on standard output; what its encoding lacks is written out. A reader that went away is no error.
+
+        Raises ``UsageError`` when the output cannot be written."""
+        self.has_written = True
+        try:
+            _put(self.out, text)
+        except OSError as e:
+            raise UsageError("cannot-write", f"standard output cannot be written: {e.strerror or e}") from e
 
     def say(self, text: str) -> None:
         """A line for people on standard error, unless ``-q``."""
@@ -69,7 +78,8 @@ class Console:
 
     def complain(self, text: str) -> None:
         """A line on standard error, always."""
-        _put(self.err, (_ascii(text) if takes_only_ascii(self.err) else text) + "\n")
+        with contextlib.suppress(OSError):  # there is nobody left to tell
+            _put(self.err, (_ascii(text) if takes_only_ascii(self.err) else text) + "\n")
 
     @contextlib.contextmanager
     def progress(self) -> Iterator[Progress]:
@@ -84,6 +94,10 @@ class Console:
                 yield bar
             finally:
                 bar.stop()
+
+
+def _nowhere() -> TextIO:
+    return open(os.devnull, "w", encoding="utf-8")
 
 
 def _ascii(text: str) -> str:
@@ -168,16 +182,31 @@ def show_internal(console: Console, error: BaseException) -> None:
         console.complain("hint: the result must not be trusted; run again with -vv and report what it prints")
 
 
-def guarded(console: Console, work: Callable[[], int]) -> int:
-    """Run a command and give its status; the one place where every error ends (docs/start.md)."""
+def guarded(console: Console, work: Callable[[], int], form: str = "") -> int:
+    """Run a command and give its status; the one place where every error ends (docs/start.md).
+
+    ``form``: the format of standard output. A program that reads JSON gets the error as the report's document, unless
+    something stands there already."""
     try:
         return work()
     except AbicheckError as error:
         show_error(console, error)
+        _tell_program(console, error, error.exit_status, form)
         return error.exit_status
     except KeyboardInterrupt:
         console.complain("interrupted; nothing was judged")
         return INTERRUPTED
     except Exception as error:  # the boundary: whatever a rule or a reader did wrong must end in status 3
         show_internal(console, error)
+        _tell_program(console, AbicheckError("internal-error", f"{type(error).__name__}: {error}"), INTERNAL, form)
         return INTERNAL
+
+
+def _tell_program(console: Console, error: AbicheckError, status: int, form: str) -> None:
+    if form != "json" or console.has_written:
+        return
+    from abicheck import __version__
+    from abicheck.policy import failed
+
+    document = failed(error, __version__, status).to_dict()
+    console.write(json.dumps(document, indent=2, ensure_ascii=takes_only_ascii(console.out)) + "\n")
