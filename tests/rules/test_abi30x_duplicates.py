@@ -236,6 +236,18 @@ def test_two_copies_inside_one_wheel_are_its_makers_choice(maker: Maker) -> None
     )
 
 
+def test_two_copies_inside_one_wheel_that_nothing_loads_at_once(maker: Maker) -> None:
+    """One for a module that importing the project loads, one for a library that its code opens some day."""
+    files = {
+        f"learn/_ext{SUFFIX}": extension("_ext", "@loader_path/.dylibs/libomp.dylib"),
+        "learn/.dylibs/libomp.dylib": library("/DLC/learn/.dylibs/libomp.dylib", seed=7),
+        "learn/lib/libomp.dylib": library("@rpath/libomp.dylib", seed=8),
+        "learn/lib/libengine.dylib": library("@rpath/libengine.dylib", needs=("@loader_path/libomp.dylib",), seed=9),
+    }
+    f = one(judged(openmp, maker, wheel(maker.root.parent, "learn", files)))
+    assert f.severity is Severity.WARNING
+
+
 def test_the_module_that_maps_the_other_copy_is_named(maker: Maker) -> None:
     """Not the first module of the standard library."""
     maker.record("openssl", "3.0", {"lib/libcrypto.3.dylib": library("@rpath/libcrypto.3.dylib")})
