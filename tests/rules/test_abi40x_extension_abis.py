@@ -19,6 +19,7 @@ from abicheck.model import Confidence, Finding, Severity
 from abicheck.rules import abi401_numpy_abi as numpy_rule
 from abicheck.rules import abi402_extension_abi as rule
 from abicheck.rules.numpy_demands import judge
+from abicheck.rules.versions import numbers
 from abicheck.transaction import Unsatisfied
 
 ABI_TEXT = b"\0module compiled against ABI version 0x%x but this version of numpy is 0x%x\0"
@@ -246,7 +247,7 @@ def test_greenlet_sizes() -> None:
 
 
 def test_version_numbers() -> None:
-    assert rule.numbers("20914") == (2, 9, 14) and rule.numbers("2.13.8") == (2, 13, 8) and rule.numbers("x") == ()
+    assert numbers("20914") == (2, 9, 14) and numbers("2.13.8") == (2, 13, 8) and numbers("x") == ()
 
 
 def xml(version: bytes, check: bool = False) -> bytes:

@@ -42,12 +42,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from abicheck.evidence.embedded import banner_version
 from abicheck.evidence.extensions import Shared, shared
 from abicheck.evidence.scan import scan
 from abicheck.knowledge.extension_abi import Exchange, ObjectSize, exchanges, object_sizes
-from abicheck.knowledge.library_names import stem
-from abicheck.knowledge.runtimes import member, recognise
 from abicheck.loader.scenarios import Group
 from abicheck.model import Confidence, Fact, Finding, Origin, Remedy, Severity
 from abicheck.overlay import View
@@ -56,6 +53,7 @@ from abicheck.rules.cython_functions import Lack, lacks
 from abicheck.rules.scene import Scene
 from abicheck.rules.shared_classes import plain, strangers
 from abicheck.rules.sites import rank
+from abicheck.rules.versions import library_version
 from abicheck.rules.wording import base, conda_install, listed, ref, sentence
 
 RULE = Rule(
@@ -357,41 +355,9 @@ def _module_file(scene: Scene, module: str) -> str | None:
     return None
 
 
-def library_version(scene: Scene, path: str, family: str) -> tuple[int, ...]:
-    """The version of the family's library that an extension works with: linked in, or what its process maps; ()
-    unknown."""
-    for candidate in (path, *_mapped_with(scene, path)):
-        what = recognise(None, base(candidate))
-        if candidate != path and (what is None or what.family != family):
-            continue
-        found = scene.view.lookup(candidate)
-        if found.status != "file":
-            continue
-        text = banner_version(scene.view.open(found), member(family, family))
-        if text:
-            return numbers(text)
-        # A linker may have merged the banner's text into another; libtool puts the release into the file's name.
-        in_name = numbers(stem(candidate).version)
-        if candidate != path and len(in_name) == 3:
-            return in_name
-    return ()
-
-
-def numbers(text: str) -> tuple[int, ...]:
-    """Version numbers of a banner. libxml2 writes one number: 20914 is 2.9.14."""
-    if text.isdigit() and len(text) == 5:
-        value = int(text)
-        return value // 10000, value // 100 % 100, value % 100
-    return tuple(int(p) for p in text.split(".") if p.isdigit())
-
-
-def _mapped_with(scene: Scene, path: str) -> Iterator[str]:
-    for group in (*scene.subjects, *scene.bystanders):
-        if any(u.path == path for u in group.units):
-            for o in scene.stage.scout.run(group).trace.objects:
-                if o.kept:
-                    yield o.real
-
-
 def _makes_check(scene: Scene, path: str, row: Exchange) -> bool:
-    return bool(scan(scene.view.open(scene.view.lookup(path)), {"check": row.check.encode()}))
+    """Whether an extension compares the versions itself. One that cannot be read is listed as that and claims nothing."""
+    try:
+        return bool(scan(scene.view.open(scene.view.lookup(path)), {"check": row.check.encode()}))
+    except OSError:
+        return False

@@ -43,17 +43,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from abicheck.evidence.embedded import banner_version
 from abicheck.evidence.proj_database import ProjLayout, proj_layout
 from abicheck.knowledge.data_directories import DataDirectory, reading
 from abicheck.knowledge.library_names import stem
-from abicheck.knowledge.runtimes import families, member, recognise
+from abicheck.knowledge.runtimes import families, recognise
 from abicheck.model import Confidence, Fact, Finding, Origin, Remedy, Severity
 from abicheck.rules import Rule
 from abicheck.rules.copies import pairs
 from abicheck.rules.naming import use_conda_build
 from abicheck.rules.scene import Scene
 from abicheck.rules.settings import SHELL, Variable, variables
+from abicheck.rules.versions import said_version
 from abicheck.rules.wording import base, conda_among, ref, sentence
 
 RULE = Rule(
@@ -230,14 +230,11 @@ def _compare_versions(
 
 
 def _version(scene: Scene, path: str) -> str:
+    """What a file says, else what its name does; '' when neither tells or it is not here."""
     what = recognise(None, base(path))
-    found = scene.view.lookup(path)
-    if what is None or found.status != "file":
+    if what is None or scene.view.lookup(path).status != "file":
         return ""
-    try:
-        return banner_version(scene.view.open(found), member(what.family, what.member)) or what.version
-    except OSError:
-        return ""
+    return said_version(scene, path, what.family, what.member) or what.version
 
 
 def _names_its_place(scene: Scene, row: DataDirectory, reader: Reader) -> Fact | None:
