@@ -118,7 +118,8 @@ class _Places:
 def _own_tree(prefix: Prefix) -> Tree:
     recorded = [posixpath.join(prefix.root, p) for p in prefix.recorded_paths]
     tree: Tree = FilesTree(prefix.files)
-    return RecordedTree(tree, recorded) if recorded else tree
+    pointers = [posixpath.join(prefix.root, p) for p in prefix.pointers]
+    return RecordedTree(tree, recorded, pointers) if recorded else tree
 
 
 def _split(prefix: Prefix, tree: Tree, host: Host) -> Tree:

@@ -158,17 +158,20 @@ class LayeredTree:
 
 
 class RecordedTree:
-    """A base tree to which files that only conda's records know are added as ``recorded`` (content unknown)."""
+    """A base tree to which files that only conda's records know are added as ``recorded`` (content unknown). What
+    is there stays, but for ``pointers``: files of Git LFS that stand for one of them."""
 
-    def __init__(self, base: Tree, recorded: Iterable[str]) -> None:
+    def __init__(self, base: Tree, recorded: Iterable[str], pointers: Iterable[str] = ()) -> None:
         self._base = base
+        self._pointers = frozenset(pointers)
         self._recorded = MemoryTree({p: Entry("recorded", ident=("recorded", p)) for p in recorded})
 
     def listing(self, path: str) -> Listing | None:
         below, known = self._base.listing(path), self._recorded.listing(path)
         if known is None:
             return below
-        return {**known, **(below or {})}
+        stands = {n for n in known if posixpath.join(path, n) in self._pointers}
+        return {**known, **{n: e for n, e in (below or {}).items() if n not in stands}}
 
 
 class SplitTree:

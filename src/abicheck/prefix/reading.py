@@ -17,6 +17,7 @@ from abicheck.prefix.distributions import Distribution, find_distributions
 from abicheck.prefix.files import Files, Resolved, State, content_state, read_bytes, resolve
 from abicheck.prefix.interpreter import Interpreter, Layout, find_interpreter, make_layout
 from abicheck.prefix.records import CondaRecord
+from abicheck.trees import Entry
 
 _NATIVE = re.compile(
     r"(\.(so|dylib|dll|pyd|exe)|\.so(\.[0-9A-Za-z_]+)+|(^|/)bin/(python|pypy|graalpy)[0-9.td]*)$", re.I
@@ -113,7 +114,7 @@ class Prefix:
         names = {canonicalize_name(posixpath.basename(f).rpartition("-")[0]) for f in folders}
         names.add(canonicalize_name(record.name))
         own = {f + ".dist-info" for f in folders}
-        if any(d.path in own and d.by_conda for d in self.distributions):
+        if not _has_modules(record) or any(d.path in own and d.by_conda for d in self.distributions):
             return None
         return next((d for d in self.distributions if d.name in names and not d.by_conda), None)
 
@@ -153,9 +154,9 @@ class Prefix:
 
     @functools.cached_property
     def recorded_paths(self) -> tuple[str, ...]:
-        """Libraries and programs that records (pip's too) list and that are not there: a partial copy of an
-        environment. Their content is unknown, not absent. Files of a package whose distribution pip has replaced are
-        really gone."""
+        """Libraries and programs that records (pip's too) list and that are not there, or that a Git LFS pointer stands
+        for: a partial copy of an environment. Their content is unknown, not absent. Files of a package whose
+        distribution pip has replaced are really gone."""
         out: list[str] = []
         for record in self.records:
             natives = [p for p in record.files if _NATIVE.search(p)]
@@ -170,7 +171,18 @@ class Prefix:
     def _listed(self, path: str) -> bool:
         folder, name = posixpath.split(path)
         listing = self.files.listing(folder)
-        return (listing is not None and name in listing) or resolve(self.files, path).node is not None
+        node = listing.get(name) if listing is not None else None
+        if node is None:
+            return resolve(self.files, path).node is not None
+        return not self._is_pointer(path, node)
+
+    def _is_pointer(self, path: str, node: Entry) -> bool:
+        return node.kind == "file" and node.size <= 1024 and self.content_state(path) == "pointer"
+
+    @functools.cached_property
+    def pointers(self) -> tuple[str, ...]:
+        """Those of the recorded paths that a Git LFS pointer stands for."""
+        return tuple(p for p in self.recorded_paths if self.content_state(p) == "pointer")
 
     # -- what Python and activation see --------------------------------------
 
@@ -252,6 +264,11 @@ class Prefix:
     def content_state(self, path: str) -> State:
         """present, absent, empty, pointer (Git LFS), dangling, directory, unreadable."""
         return content_state(self.files, path)
+
+
+def _has_modules(record: CondaRecord) -> bool:
+    """Whether a package brings anything to site-packages. One that only depends on others was never in its place."""
+    return any("site-packages/" in f for f in record.files)
 
 
 Place = Callable[[str, str], str]

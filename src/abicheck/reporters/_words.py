@@ -11,7 +11,9 @@ from abicheck.report import InputInfo, Judged, Pair, Report
 
 CAP = 5
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
-_CONDA = re.compile(r"^((?:conda|mamba|micromamba) (?:install|update|remove))\b(?: -[np] (?:\"[^\"]*\"|'[^']*'|\S+))?")
+_CONDA = re.compile(
+    r"(^|&& )((?:conda|mamba|micromamba) (?:install|update|remove))\b(?: -[np] (?:\"[^\"]*\"|'[^']*'|\S+))?"
+)
 _ASCII = str.maketrans(
     {"·": "-", "×": "x", "…": "...", "—": "-", "–": "-", "→": "->", "├": "|", "└": "`", "─": "-", "│": "|", "≥": ">="}
 )
@@ -148,7 +150,7 @@ def order_phrases(f: Finding) -> list[tuple[str, str, bool]]:
 
 def with_target(command: str, flag: str) -> str:
     """A conda command that means the environment as the user named it; reports call it by its name."""
-    return _CONDA.sub(lambda m: f"{m[1]} {flag}", command) if flag else command
+    return _CONDA.sub(lambda m: f"{m[1]}{m[2]} {flag}", command) if flag else command
 
 
 def remedy_lines(remedies: Sequence[Remedy], flag: str) -> list[tuple[str, str]]:

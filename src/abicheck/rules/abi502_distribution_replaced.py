@@ -327,8 +327,8 @@ def _was_replaced(prefix: Prefix, record: CondaRecord, dist: Distribution) -> Fi
             f"pip put {dist.display_name} {dist.version} in the place of conda {record.name} {record.version}{count}."
         ),
         why=(
-            Fact(f"installed by {dist.installer or 'something other than conda'}", FileRef(dist.path, dist.origin),
-                 loader_rule="PY-14"),
+            Fact(f"its INSTALLER says {dist.installer}" if dist.installer else "it has no INSTALLER",
+                 FileRef(dist.path, dist.origin), loader_rule="PY-14"),
             Fact(f"conda still records {record.name} {record.version} with {len(record.files)} files",
                  FileRef(record.source, record.origin), loader_rule="PY-14"),
             *_broken_facts(broken),
