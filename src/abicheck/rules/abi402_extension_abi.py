@@ -356,7 +356,7 @@ def _module_file(scene: Scene, module: str) -> str | None:
 
 
 def _makes_check(scene: Scene, path: str, row: Exchange) -> bool:
-    """Whether an extension compares the versions itself. One that cannot be read is listed as that and claims nothing."""
+    """Whether an extension compares the versions itself. One that cannot be read is listed as such and claims none."""
     try:
         return bool(scan(scene.view.open(scene.view.lookup(path)), {"check": row.check.encode()}))
     except OSError:
