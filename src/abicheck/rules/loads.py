@@ -220,4 +220,8 @@ def _remedies(scene: Scene, f: LoadFailure) -> Iterator[Remedy]:
         yield import_first(f.orders.works[0])
     if f.subject.kind in ("wheel", "pip"):
         yield use_conda_build(scene, f.subject.name)
-        yield older_wheel(f.subject.name, f.subject.version)
+        if f.failure.kind == "MISSING_LIB":
+            # An earlier release most likely needs it too; what is missing can be had by itself.
+            yield Remedy(f"or install what brings {base(f.failure.library)}, from conda or on the host")
+        else:
+            yield older_wheel(f.subject.name, f.subject.version)
