@@ -279,6 +279,16 @@ def test_a_file_that_cannot_be_read_is_a_binary_error() -> None:
         v.binary(v.lookup("/p/x"))
 
 
+def test_a_question_about_what_cannot_be_read_has_no_answer() -> None:
+    def refuse() -> BytesSource:
+        raise PermissionError(13, "Permission denied")
+
+    entries = {"/p/x": Entry("file", ident="x", source=refuse), "/p/y": bytes_entry("y", b"four")}
+    v = view(MemoryTree(entries))
+    assert v.ask("/p/y", lambda source: source.size) == 4
+    assert [v.ask(path, lambda source: source.size) for path in ("/p/x", "/p/gone", "/p")] == [None, None, None]
+
+
 def test_owners_and_names_for_people() -> None:
     owners = {"lib/x": Origin("conda", "xlib", "1.0"), "lib/m": Origin("wheel", "w", "2")}
     entry = Entry("file", ident="m", member="w/m.so")

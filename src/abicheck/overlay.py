@@ -163,6 +163,17 @@ class View:
             raise FileNotFoundError(found.path)
         return found.entry.source()
 
+    def ask(self, path: str, reader: Callable[[ByteSource], T]) -> T | None:
+        """What a reader says of the bytes at a path; None when no file is there or it cannot be read (that is told by
+        who reads the file's tables)."""
+        found = self.lookup(path)
+        if found.status != "file":
+            return None
+        try:
+            return reader(self.open(found))
+        except OSError:
+            return None
+
     def recall(self, path: str, question: str, compute: Callable[[], T], kind: Any) -> T:
         """What ``compute`` says of the file's content alone, from an earlier run when there is a store. ``kind``: the
         answer's type. Raises what ``compute`` raises."""

@@ -249,13 +249,7 @@ def disagree(row: ObjectSize, expected: int, version: str) -> str:
 
 
 def _shared(view: View, path: str) -> Shared:
-    found = view.lookup(path)
-    if found.status != "file":
-        return Shared()
-    try:
-        return shared(view.open(found))
-    except OSError:
-        return Shared()
+    return view.ask(path, shared) or Shared()
 
 
 def _size_finding(
@@ -357,7 +351,4 @@ def _module_file(scene: Scene, module: str) -> str | None:
 
 def _makes_check(scene: Scene, path: str, row: Exchange) -> bool:
     """Whether an extension compares the versions itself. One that cannot be read is listed as such and claims none."""
-    try:
-        return bool(scan(scene.view.open(scene.view.lookup(path)), {"check": row.check.encode()}))
-    except OSError:
-        return False
+    return bool(scene.view.ask(path, lambda source: scan(source, {"check": row.check.encode()})))

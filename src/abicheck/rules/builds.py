@@ -72,7 +72,9 @@ def _same_content(scene: Scene, a: str, b: str) -> bool:
 
 
 def _equal_bytes(scene: Scene, a: str, b: str) -> bool:
-    return digest(scene.view.open(scene.view.lookup(a))) == digest(scene.view.open(scene.view.lookup(b)))
+    """Whether two files hold the same bytes; files that cannot be read are not taken to be equal."""
+    one = scene.view.ask(a, digest)
+    return one is not None and one == scene.view.ask(b, digest)
 
 
 def is_cxx(symbol: str) -> bool:

@@ -190,11 +190,7 @@ def _static(scene: Scene, group: Group, natives: Iterable[Native], known: Mappin
         named = recognise(None, posixpath.basename(native.path))
         if native.path in known or native.binary is None or named is not None:
             continue
-        try:
-            found = embedded(scene.view.open(scene.view.lookup(native.path)), "openmp")
-        except OSError:
-            continue
-        for e in found:
+        for e in scene.view.ask(native.path, lambda source: embedded(source, "openmp")) or ():
             what = Recognised(e.family, e.member, "static", e.version)
             yield Copy(native.path, what, group.origin, "mapped", frozenset(), True, e.proof, (group,))
 

@@ -120,23 +120,14 @@ def _small(scene: Scene, group: Group, unit: Unit, new: Mapping[str, str] | None
 
 
 def _sizes(view: View, path: str) -> tuple[TypeSize, ...]:
-    found = view.lookup(path)
-    try:
-        return shared(view.open(found)).sizes if found.status == "file" else ()
-    except OSError:
-        return ()
+    said = view.ask(path, shared)
+    return said.sizes if said is not None else ()
 
 
 def _size_of(view: View, path: str, want: TypeSize) -> int | None:
     """Bytes of the type's objects as a file describes it; None when it describes no such type, or one whose objects
     vary in size."""
-    found = view.lookup(path)
-    if found.status != "file":
-        return None
-    try:
-        types = type_objects(view.open(found))
-    except OSError:
-        return None
+    types = view.ask(path, type_objects) or ()
     described = {t.size for t in types if t.name == f"{want.module}.{want.name}" and not t.item}
     return described.pop() if len(described) == 1 else None
 
@@ -181,10 +172,4 @@ def module_files(scene: Scene) -> Mapping[str, str]:
 
 
 def _api(view: View, path: str) -> CythonApi | None:
-    found = view.lookup(path)
-    if found.status != "file":
-        return None
-    try:
-        return cython_api(view.open(found))
-    except OSError:
-        return None
+    return view.ask(path, cython_api)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import cast
 
-from abicheck.evidence.embedded import banner_version
 from abicheck.knowledge.runtimes import Consequence, Family, System, When, consequence, family, member
 from abicheck.model import Confidence, Dependence, Fact, Finding, Orders, Remedy, Severity
 from abicheck.rules.copies import Copy, Crossing, Pair, crossings
 from abicheck.rules.naming import use_conda_build
 from abicheck.rules.scene import Scene
 from abicheck.rules.settings import Variable, variables
+from abicheck.rules.versions import said_version
 from abicheck.rules.wording import base, conda_among, ref, sentence
 
 _HOW = {
@@ -94,15 +94,7 @@ def _what(pair: Pair, row: Consequence) -> str:
 
 
 def _version(scene: Scene, copy: Copy) -> str:
-    if copy.what.version:
-        return copy.what.version
-    found = scene.view.lookup(copy.path) if copy.path.startswith("/") else None
-    if found is None or found.status != "file":
-        return ""
-    try:
-        return banner_version(scene.view.open(found), member(copy.what.family, copy.what.member))
-    except OSError:
-        return ""
+    return copy.what.version or said_version(scene, copy.path, copy.what.family, copy.what.member)
 
 
 def _fact(scene: Scene, copy: Copy, severity: str) -> Fact:

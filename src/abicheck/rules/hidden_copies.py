@@ -58,13 +58,7 @@ def _standing_static(scene: Scene) -> Iterator[Copy]:
 
 def _inside(scene: Scene, real: str, family: str) -> tuple[Recognised | None, str]:
     """A runtime of the family inside a file, and the text that shows it."""
-    found = scene.view.lookup(real)
-    if found.status != "file":
-        return None, ""
-    try:
-        inside = embedded(scene.view.open(found), family)
-    except OSError:
-        return None, ""
+    inside = scene.view.ask(real, lambda source: embedded(source, family))
     return (
         (Recognised(family, inside[0].member, "static", inside[0].version), inside[0].proof) if inside else (None, "")
     )

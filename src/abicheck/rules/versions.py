@@ -1,4 +1,4 @@
-"""Which version of a library is in a file, by what the file says of itself. Shared by ABI402 and ABI601.
+"""Which version of a library is in a file, by what the file says of itself. Shared by ABI30x, ABI402 and ABI601.
 
 Unknown is an answer: a file that is not here, cannot be read or says nothing has no version, and nothing is compared.
 """
@@ -16,13 +16,7 @@ from abicheck.rules.wording import base
 
 def said_version(scene: Scene, path: str, family: str, name: str) -> str:
     """The version in the banner of a member of a runtime's family (``knowledge/runtimes.toml``); '' for none."""
-    found = scene.view.lookup(path)
-    if found.status != "file":
-        return ""
-    try:
-        return banner_version(scene.view.open(found), member(family, name))
-    except OSError:
-        return ""
+    return scene.view.ask(path, lambda source: banner_version(source, member(family, name))) or ""
 
 
 def library_version(scene: Scene, path: str, family: str) -> tuple[int, ...]:
