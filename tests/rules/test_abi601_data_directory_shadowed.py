@@ -182,3 +182,33 @@ def test_certificates_are_a_note(maker: Maker) -> None:
         "net/.dylibs/libcrypto.3.dylib": library("/DLC/net/.dylibs/libcrypto.3.dylib"),
     }
     assert one(judged(rule, maker, wheel(maker.root.parent, "net", files))).severity is Severity.NOTE
+
+
+GDAL_SCRIPT = b"export GDAL_DRIVER_PATH=$CONDA_PREFIX/lib/gdalplugins\n"
+
+
+@pytest.mark.parametrize(
+    ("own", "theirs", "plugin", "severity"),
+    [
+        ("libgdal.35.3.9.1.dylib", "libgdal.33.3.7.3.dylib", "gdal_HDF5.dylib", Severity.WARNING),
+        ("libgdal.35.3.9.1.dylib", "libgdal.33.dylib", "gdal_HDF5.dylib", Severity.WARNING),  # the package says 3.7.3
+        ("libgdal.33.3.7.3.dylib", "libgdal.33.dylib", "gdal_HDF5.dylib", Severity.NOTE),
+        ("libgdal.33.dylib", "libgdal.33.3.7.3.dylib", "gdal_HDF5.dylib", Severity.NOTE),  # the wheel's is not known
+        ("libgdal.35.3.9.1.dylib", "libgdal.33.3.7.3.dylib", "drivers.ini", None),
+        ("libgdal.35.3.9.1.dylib", "libgdal.33.3.7.3.dylib", None, None),
+    ],
+)
+def test_drivers_of_another_gdal(
+    maker: Maker, own: str, theirs: str, plugin: str | None, severity: Severity | None
+) -> None:
+    """The release stands in the file's name or is the package's; a place without drivers changes nothing."""
+    files = {f"lib/{theirs}": library(f"@rpath/{theirs}"), "etc/conda/activate.d/gdal.sh": GDAL_SCRIPT}
+    if plugin is not None:
+        files[f"lib/gdalplugins/{plugin}"] = library("") if plugin.endswith("dylib") else b"[order]\n"
+    maker.record("libgdal-core", "3.7.3", files)
+    inside = {
+        f"geo/_ext{SUFFIX}": extension("_ext", f"@loader_path/.dylibs/{own}"),
+        f"geo/.dylibs/{own}": library(f"/DLC/geo/.dylibs/{own}", seed=7),
+    }
+    found = judged(rule, maker, wheel(maker.root.parent, "geo", inside))
+    assert [f.severity for f in found] == ([severity] if severity is not None else [])

@@ -33,6 +33,7 @@ class DataDirectory:
     own_place_since: str
     own_place_but: frozenset[str]
     marker: str
+    empty: bool
     source: str
     date: str
 
@@ -73,6 +74,7 @@ def directories() -> tuple[DataDirectory, ...]:
             own_place_since=r.get("own_place_since", "0"),
             own_place_but=frozenset(r.get("own_place_but", ())),
             marker=r.get("marker", ""),
+            empty=r.get("empty", False),
             source=r["source"],
             date=r.get("date", raw["date"]),
         )

@@ -39,6 +39,7 @@ OSGeo/PROJ src/iso19111/factory.cpp; pyproj4/pyproj#605; rasterio/rasterio#2079;
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -50,6 +51,7 @@ from abicheck.knowledge.runtimes import families, recognise
 from abicheck.model import Confidence, Fact, Finding, Origin, Remedy, Severity
 from abicheck.rules import Rule
 from abicheck.rules.copies import pairs
+from abicheck.rules.ground import native_name
 from abicheck.rules.naming import use_conda_build
 from abicheck.rules.scene import Scene
 from abicheck.rules.settings import SHELL, Variable, variables
@@ -81,7 +83,7 @@ def check(scene: Scene) -> Iterator[Finding]:
     seen = set()
     for variable in sorted(variables(scene), key=_spelling):
         row = reading(variable.name)
-        if row is None or _told_elsewhere(scene, row):
+        if row is None or _told_elsewhere(scene, row) or (row.empty and _is_empty(scene, variable)):
             continue
         key = (row.names, variable.path or variable.value, variable.setter)
         if key in seen:
@@ -100,6 +102,14 @@ def _spelling(variable: Variable) -> int:
     """The newest spelling first, as the table lists them."""
     row = reading(variable.name)
     return row.names.index(variable.name) if row is not None else 0
+
+
+def _is_empty(scene: Scene, variable: Variable) -> bool:
+    """Whether the place is known and holds no library."""
+    listed = scene.view.listing(variable.path) if variable.path else None
+    if listed is None:
+        return bool(variable.path) and scene.view.lookup(variable.path).status == "absent"
+    return not any(native_name(name) for name in listed)
 
 
 def _told_elsewhere(scene: Scene, row: DataDirectory) -> bool:
@@ -230,11 +240,30 @@ def _compare_versions(
 
 
 def _version(scene: Scene, path: str) -> str:
-    """What a file says, else what its name does; '' when neither tells or it is not here."""
+    """What a file says, else what its name does, else the conda package that is called like it; '' when none tells or
+    it is not here."""
     what = recognise(None, base(path))
     if what is None or scene.view.lookup(path).status != "file":
         return ""
-    return said_version(scene, path, what.family, what.member) or what.version
+    said = said_version(scene, path, what.family, what.member) or what.version
+    return said or release_in_name(path) or _package_version(scene, path)
+
+
+def release_in_name(path: str) -> str:
+    """The release in a name of four numbers, of which the first is the library's interface.
+
+    >>> release_in_name("libgdal-44263852.so.35.3.9.1"), release_in_name("libgdal.so.20.5.4")
+    ('3.9.1', '')
+    """
+    interface, _, release = stem(base(path)).version.partition(".")
+    return release if interface.isdigit() and release.count(".") == 2 else ""
+
+
+def _package_version(scene: Scene, path: str) -> str:
+    origin = scene.view.origin(scene.view.lookup(path).real)
+    name = re.escape(stem(base(path)).name.removeprefix("lib"))
+    called_so = re.fullmatch(f"(lib)?{name}(-core|-base)?", origin.name, re.IGNORECASE)
+    return origin.version if origin.kind == "conda" and called_so else ""
 
 
 def _names_its_place(scene: Scene, row: DataDirectory, reader: Reader) -> Fact | None:
