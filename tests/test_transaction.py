@@ -187,3 +187,30 @@ def test_an_editable_install_gives_way_to_the_same_version(maker: Maker) -> None
     assert [r.dist.name for r in found.replaced] == ["edit"]
     assert f"{SITE}/__editable___edit_1_0_finder.py" in found.removed
     assert [u.dist.name for u in found.unchanged] == ["plain"]
+
+
+def test_a_directory_in_the_way_and_a_file_in_the_way_stop_pip(maker: Maker) -> None:
+    maker.record("old", "1", {f"{SITE}/grid/data.txt": b"", f"{SITE}/mesh": b""})
+    (one,) = planned(maker, wheel(maker, "a", "1", {"grid": b"now a file"})).obstacles
+    assert (one.path, one.folder, one.target.member) == (f"{SITE}/grid", True, "grid")
+    (two,) = planned(maker, wheel(maker, "b", "1", {"mesh/sub/x.py": b""})).obstacles
+    assert (two.path, two.folder, two.target.member) == (f"{SITE}/mesh", False, "mesh/sub/x.py")
+    assert planned(maker, wheel(maker, "c", "1", {"grid/data.txt": b"", "mesh2/x.py": b""})).obstacles == ()
+
+
+def test_what_pip_removes_first_is_in_nobodys_way(maker: Maker) -> None:
+    maker.pip_distribution("grid", "1", {"grid/__init__.py": b"", "mesh.py": b""})
+    maker.pip_distribution("mesh", "1", {"mesh": b""})
+    found = planned(maker, wheel(maker, "grid", "2", {"grid": b""}), wheel(maker, "mesh", "2", {"mesh/x.py": b""}))
+    assert found.obstacles == ()
+
+
+@pytest.mark.parametrize(("subdir", "count"), [("win-64", 1), ("linux-64", 0)])
+def test_names_that_differ_in_case_are_one_file_where_case_does_not_count(
+    tmp_path: Path, subdir: str, count: int
+) -> None:
+    maker = Maker(tmp_path / "env", subdir)
+    maker.python()
+    one, two = wheel(maker, "a", "1", {"Grid/x.py": b"1"}), wheel(maker, "b", "1", {"grid/X.py": b"2"})
+    found = planned(maker, one, two)
+    assert len([o for o in found.overwritten if o.path.lower().endswith("grid/x.py")]) == count

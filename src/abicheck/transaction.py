@@ -91,6 +91,17 @@ class Overwrite:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Obstacle:
+    """What stops pip in the middle: ``path`` is a directory where the wheel has a file (``folder``), or a file where
+    the wheel has a directory. ``target``: the first file that pip cannot write."""
+
+    path: str
+    wheel: Wheel
+    target: Target
+    folder: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Transaction:
     """Everything one call does. ``removed``: paths that are gone afterwards; ``written``: path to the plan whose file
     stays there."""
@@ -102,6 +113,7 @@ class Transaction:
     unsatisfied: tuple[Unsatisfied, ...] = ()
     missing: tuple[Missing, ...] = ()
     overwritten: tuple[Overwrite, ...] = ()
+    obstacles: tuple[Obstacle, ...] = ()
     removed: frozenset[str] = frozenset()
     written: Mapping[str, tuple[Plan, Target]] = field(default_factory=dict)
 
@@ -139,6 +151,7 @@ def plan_transaction(
         unsatisfied=tuple(unsatisfied(prefix, [r.wheel for r in inputs.requests])),
         missing=inputs.missing,
         overwritten=tuple(state.overwritten),
+        obstacles=tuple(state.obstacles),
         removed=frozenset(state.removed),
         written=state.written,
     )
@@ -182,19 +195,28 @@ class _State:
         self.removed: set[str] = set()
         self.written: dict[str, tuple[Plan, Target]] = {}
         self.overwritten: list[Overwrite] = []
+        self.obstacles: list[Obstacle] = []
+        self._names: dict[str, str] = {}
+        self._folders: set[str] = set()  # no file stands in their place
 
     def exists(self, path: str) -> bool:
         """Whether a file is there now: written before, or in the prefix and not yet removed."""
         return path in self.written or (path not in self.removed and self._prefix.has(path))
 
     def remove(self, removal: Removal) -> None:
+        self._folders.clear()
         for path in removal.paths:
             self.written.pop(path, None)
             self.removed.add(path)
 
     def write(self, plan: Plan) -> None:
         for target in plan.targets:
-            path = self._prefix.existing(target.path) or target.path
+            there = self._prefix.existing(target.path)
+            path = self._spelled(there or target.path)
+            obstacle = self._obstacle(plan, target, path, there is not None)
+            if obstacle is not None:
+                self.obstacles.append(obstacle)
+                return
             earlier = self.written.get(path)
             if earlier is not None:
                 by = earlier[0].wheel
@@ -203,6 +225,29 @@ class _State:
                 self._note(plan, target, path)
             self.removed.discard(path)
             self.written[path] = (plan, target)
+
+    def _spelled(self, path: str) -> str:
+        """A path by the name under which it was written first, where letter case does not count."""
+        return self._names.setdefault(self._prefix.key(path), path)
+
+    def _obstacle(self, plan: Plan, target: Target, path: str, there: bool) -> Obstacle | None:
+        """A directory in the place of a file, or a file in the place of a directory above it: an OSError stops pip."""
+        prefix = self._prefix
+        if there and prefix.is_folder(path) and not prefix.is_link(path) and self._holds_files(path):
+            return Obstacle(path, plan.wheel, target, True)
+        folder = posixpath.dirname(path)
+        while folder and folder not in self._folders:
+            if folder in self.written or (folder not in self.removed and prefix.is_file(folder)):
+                return Obstacle(folder, plan.wheel, target, False)
+            self._folders.add(folder)
+            folder = posixpath.dirname(folder)
+        return None
+
+    def _holds_files(self, folder: str) -> bool:
+        """Whether anything is left in a directory: pip removes those that become empty."""
+        listing = self._prefix.files.listing(folder) or {}
+        paths = ((posixpath.join(folder, n), e) for n, e in listing.items())
+        return any(self._holds_files(p) if e.kind == "dir" else p not in self.removed for p, e in paths)
 
     def _note(self, plan: Plan, target: Target, path: str) -> None:
         owners, dist = self._prefix.owners(path), self._prefix.pip_owner(path)

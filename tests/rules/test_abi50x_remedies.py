@@ -141,3 +141,9 @@ def test_the_unicode_of_python_2(tmp_path: Path, subdir: str, tag: str) -> None:
     maker.record("python", "2.7.18", {"bin/python2.7": b"x" * 2000, "lib/python2.7/os.py": b""})
     interpreter = open_prefix(str(maker.root)).interpreter
     assert interpreter is not None and interpreter.abi_tags == (tag,)
+
+
+def test_a_directory_where_the_wheel_has_a_file(maker: Maker, tmp_path: Path) -> None:
+    maker.record("old", "1", {f"{SITE}/grid/data.txt": b""})
+    (finding,) = gate(maker, make_wheel(tmp_path, "grid", "2.0", {"grid": b"x"}, tag=TAG), rule="ABI501")
+    assert finding.what == f"`pip install grid` will stop: {SITE}/grid is a directory, a file in the wheel."

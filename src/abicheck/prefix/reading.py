@@ -257,6 +257,10 @@ class Prefix:
         node = resolve(self.files, path).node
         return node is not None and node.kind == "dir"
 
+    def is_file(self, path: str) -> bool:
+        node = resolve(self.files, path).node
+        return node is not None and node.kind == "file"
+
     def read(self, path: str) -> bytes | None:
         """A small file's content, links followed; None when there is none."""
         return read_bytes(self.files, path)

@@ -43,13 +43,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 
 from abicheck.model import Confidence, Fact, FileRef, Finding, Remedy, Severity
+from abicheck.overlay import UNOWNED
 from abicheck.prefix import Prefix
 from abicheck.rules import Rule
 from abicheck.rules.overlaps import overlaps
 from abicheck.rules.ownership import Clobber, clobbers, is_twin, needers, twin_of, wheel_origin, wheel_ref
 from abicheck.rules.scene import Scene
 from abicheck.rules.wording import conda_install, listed, public, sentence
-from abicheck.transaction import Overwrite, Transaction
+from abicheck.transaction import Obstacle, Overwrite, Transaction
 
 RULE = Rule(
     id="ABI501",
@@ -71,6 +72,8 @@ def judge(transaction: Transaction) -> Iterator[Finding]:
     """One finding for each wheel and conda package whose files meet."""
     for clobber in clobbers(transaction.prefix, transaction.overwritten):
         yield _finding(transaction.prefix, clobber, _shared_packages(transaction, clobber))
+    for obstacle in transaction.obstacles:
+        yield _stopped(transaction.prefix, obstacle)
 
 
 def _shared_packages(transaction: Transaction, clobber: Clobber) -> frozenset[str]:
@@ -80,6 +83,32 @@ def _shared_packages(transaction: Transaction, clobber: Clobber) -> frozenset[st
         return frozenset()
     found = (o for o in overlaps(transaction) if o.one.wheel is clobber.wheel and o.other.record is clobber.record)
     return frozenset(f"{layout.purelib}/{path}" for o in found for path in o.files)
+
+
+def _stopped(prefix: Prefix, obstacle: Obstacle) -> Finding:
+    """A directory where the wheel has a file, or the reverse: pip does not replace one by the other."""
+    wheel, path = obstacle.wheel, obstacle.path
+    is_there, comes = ("directory", "file") if obstacle.folder else ("file", "directory")
+    record = next(iter(prefix.owners(path)), None)
+    dist = prefix.pip_owner(path)
+    origin = record.origin if record is not None else dist.origin if dist is not None else UNOWNED
+    return Finding(
+        rule=RULE.id,
+        severity=Severity.WARNING,
+        confidence=Confidence.HIGH,
+        what=sentence(f"`pip install {wheel.display_name}` will stop: {path} is a {is_there}, a {comes} in the wheel."),
+        why=(
+            Fact(f"is a {is_there} there", FileRef(path, origin), loader_rule="PY-11"),
+            Fact("pip unlinks a file that is in the way and makes directories that are missing, nothing else",
+                 wheel_ref(wheel, obstacle.target.path, obstacle.target.member), loader_rule="PY-11"),
+        ),
+        remedies=(Remedy(f"see what brought {path}, and remove that first"),),
+        key=path,
+        wheel=wheel_origin(wheel),
+        conda_package=record.origin if record is not None else None,
+        subject=wheel_ref(wheel, obstacle.target.path, obstacle.target.member),
+        object=FileRef(path, origin),
+    )  # fmt: skip
 
 
 def severity_of(prefix: Prefix, clobber: Clobber, shared: Collection[str] = ()) -> Severity:
