@@ -1,14 +1,20 @@
-"""What is known of one dynamic symbol of an ELF file: definition, reference, undefined entry (ELF-27, ELF-28)."""
+"""Records of dynamic symbols: what a look-up can find in a file, and what relocating the file looks up.
+
+A run makes hundreds of thousands of them: they are structs of msgspec, which are made several times as fast as named
+tuples or frozen dataclasses.
+"""
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal
+
+import msgspec
 
 Binding = Literal["global", "weak", "unique"]
 ReferenceKind = Literal["plt", "data", "copy", "tls"]
 
 
-class Definition(NamedTuple):
+class Definition(msgspec.Struct, frozen=True, gc=False):
     """A symbol that a look-up in this file can find.
 
     ``version_index``: DT_VERSYM without bit 15 (0 when there is none); ``hidden_version``: bit 15. ``version``: the
@@ -18,7 +24,7 @@ class Definition(NamedTuple):
     constants, RELRO and code).
     """
 
-    index: int  # type: ignore[assignment]
+    index: int
     version_index: int
     hidden_version: bool
     version: str | None
@@ -32,7 +38,7 @@ class Definition(NamedTuple):
     writable: bool
 
 
-class Reference(NamedTuple):
+class Reference(msgspec.Struct, frozen=True, gc=False):
     """A symbol that relocations of this file look up. One for each symbol and kind.
 
     ``version``: name asked for, None when unversioned; ``version_hidden``: the reference insists on it (bit 15 of
@@ -46,13 +52,13 @@ class Reference(NamedTuple):
     version_hidden: bool
     version_file: str | None
     weak: bool
-    index: int  # type: ignore[assignment]
+    index: int
     kind: ReferenceKind
     defined_here: bool
     protected: bool
 
 
-class Undefined(NamedTuple):
+class Undefined(msgspec.Struct, frozen=True, gc=False):
     """An undefined global or weak symbol of the table, whether or not a relocation uses it."""
 
     name: bytes

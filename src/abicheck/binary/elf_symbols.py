@@ -166,16 +166,30 @@ class SymbolTable:
             )
 
     def find(self, name: bytes) -> tuple[Definition, ...]:
-        """What the loader finds under a name: bloom filter, bucket, chain, then the name itself."""
+        """What the loader finds under a name."""
+        return self.find_all((name,)).get(name, ())
+
+    def find_all(self, names: Iterable[bytes]) -> dict[bytes, tuple[Definition, ...]]:
+        """What the loader finds under each name: bloom filter, bucket, chain, then the name itself. Names without a
+        definition are left out."""
+        out: dict[bytes, tuple[Definition, ...]] = {}
         if self.hash is None:
-            return ()
-        indexes = self.hash.find(name)
-        if not indexes:
-            return ()
-        strings, wanted = self.strings, name + b"\0"
-        rows = [(index, self.row(index)) for index in indexes]
-        same = [(index, row) for index, row in rows if strings.startswith(wanted, row[0])]
-        return tuple(d for _, d in self._accepted([i for i, _ in same], [r for _, r in same])) if same else ()
+            return out
+        find, row, strings = self.hash.find, self.row, self.strings
+        asked: list[bytes] = []
+        indexes: list[int] = []
+        rows: list[SymbolRow] = []
+        for name in names:
+            for index in find(name):
+                found = row(index)
+                if strings.startswith(name + b"\0", found[0]):
+                    asked.append(name)
+                    indexes.append(index)
+                    rows.append(found)
+        named = dict(zip(indexes, asked, strict=True))
+        for _, d in self._accepted(indexes, rows):
+            out[named[d.index]] = (*out.get(named[d.index], ()), d)
+        return out
 
     def definitions(self) -> Iterator[tuple[bytes, Definition]]:
         """All of them with their names, in the order the loader meets them."""
@@ -302,11 +316,17 @@ class Exports(Mapping[bytes, tuple[Definition, ...]]):
         if self._whole is not None:
             return self._whole.get(name, ())
         hit = self._found.get(name)
-        if hit is None:
-            hit = self._table.find(name)
-            if hit:
-                self._found[name] = hit
-        return hit
+        return hit if hit is not None else self.find_all((name,)).get(name, ())
+
+    def find_all(self, names: Iterable[bytes]) -> dict[bytes, tuple[Definition, ...]]:
+        """Definitions of many names; those that are not here are left out."""
+        known = self._found if self._whole is None else self._whole
+        out = {n: known[n] for n in names if n in known}
+        if self._whole is None:
+            new = self._table.find_all([n for n in names if n not in known])
+            self._found |= new
+            out |= new
+        return out
 
     def get(self, name: bytes, default: Any = None, /) -> Any:
         """As of a dict; without the exception that a miss costs in ``Mapping.get``."""

@@ -159,10 +159,11 @@ class Calls(Expressions):
         inner = Frame(module, names, function.scopes, "function", line=d.first)
         sure, self.depth = self.sure, self.depth + 1
         self.active[key] = active + 1
+        self.chain.append(self.here(frame))
         try:
-            with self.linked(self.here(frame)):
-                end = self.block(inner, body.body)
+            end = self.block(inner, body.body)
         finally:
+            self.chain.pop()
             self.depth -= 1
             self.active[key] = active
             self.sure = sure and not self.doubt

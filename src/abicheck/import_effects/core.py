@@ -54,7 +54,7 @@ class Module:
     complete: bool = True
     walked: bool = False  # ``env`` was filled without effects
     source: str = ""
-    dynamic: bool | None = None  # whether its source has ways to make names that no statement shows; None: not looked
+    file: str = ""  # its path as chains give it, once that was asked for
 
     @property
     def is_package(self) -> bool:
@@ -105,9 +105,9 @@ class Core(ABC):
         self.finder = Finder(context)
         self.modules: dict[str, Module] = {}
         self.path: list[Value] = [context.stdlib, context.dynload, *context.site_packages]
+        self.known_path: tuple[list[Value], tuple[str, ...]] = ([], ())  # ``path`` when it was last looked at
         self.popped: dict[str, Module] = {}  # taken out of sys.modules by code
         self.environ: dict[str, Value] = dict(context.environ)
-        self.top_level: frozenset[str] | None = None
         self.effects: list[Effect] = []
         self.sure = True
         self.doubt = False  # something that a try around would catch may have been raised
@@ -225,6 +225,12 @@ class Core(ABC):
         finally:
             self.sure = before and not self.doubt
 
+    def search_path(self) -> tuple[str, ...]:
+        """Those entries of ``sys.path`` that are known."""
+        if self.known_path[0] != self.path:
+            self.known_path = (list(self.path), tuple(p for p in self.path if isinstance(p, str)))
+        return self.known_path[1]
+
     # -- sources -------------------------------------------------------------
 
     def read(self, path: str) -> str | None:
@@ -248,6 +254,11 @@ class Core(ABC):
                 known = summarize(source)
             self.context.memory.summaries[key] = known
         return known
+
+    def says(self, module: Module, word: str) -> bool:
+        """Whether one of ``summary.WORDS`` stands in a module's source."""
+        summary = self.summary(module)
+        return summary is not None and word in summary.words
 
     def _summarized(self, module: Module) -> t.ModuleSummary:
         """Raises ``OSError`` when there is no text: an unreadable file may be readable next time."""

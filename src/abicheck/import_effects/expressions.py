@@ -84,12 +84,20 @@ class Expressions(Members):
             self.depth -= 1
 
     def lookup(self, frame: Frame, name: str, want: bool) -> Value:
-        for names in (frame.names, *reversed(frame.scopes), frame.module.env):
-            if name in names:
-                value = names[name]
-                if want and isinstance(value, Thunk):
-                    value = names[name] = self.force(value)
-                return value
+        names = frame.names
+        if name not in names:
+            around = (n for n in (*reversed(frame.scopes), frame.module.env) if name in n)
+            found = next(around, None)
+            if found is None:
+                return self._not_bound(frame, name)
+            names = found
+        value = names[name]
+        if want and isinstance(value, Thunk):
+            value = names[name] = self.force(value)
+        return value
+
+    def _not_bound(self, frame: Frame, name: str) -> Value:
+        """A built-in, or a name of which nothing is seen."""
         if name in _BUILTINS:
             if name == "__debug__":
                 return True

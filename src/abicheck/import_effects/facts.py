@@ -11,6 +11,7 @@ import msgspec
 from abicheck.import_effects.tree import FunctionSummary, ModuleSummary
 from abicheck.overlay import View
 
+SpecKind = Literal["source", "extension", "bytecode", "namespace", "builtin"]
 EffectKind = Literal["extension", "dlopen", "dll-directory", "environ", "setdlopenflags", "unknown"]
 
 
@@ -26,6 +27,29 @@ class Memory:
     functions: dict[tuple[Hashable, int], FunctionSummary | None] = field(default_factory=dict)
     names: dict[Hashable, tuple[str, ...]] = field(default_factory=dict)
     calls: dict[tuple[Hashable, int], tuple[str, ...] | None] = field(default_factory=dict)
+
+
+class Spec(msgspec.Struct, frozen=True):
+    """A module that was found. ``path`` is its file; ``locations`` its ``__path__`` when it is a package."""
+
+    name: str
+    kind: SpecKind
+    path: str = ""
+    locations: tuple[str, ...] | None = None
+
+
+@dataclass(slots=True)
+class Places:
+    """What was found where for one context: shared by all its sessions, for the view does not change.
+
+    ``specs`` by name and search path; ``listings``: names in a directory, to "file" or "dir"; ``mentioned``: modules
+    that an extension's bytes name, by all that decides which of them are there; ``top_level``: names by search path.
+    """
+
+    specs: dict[tuple[str, tuple[str, ...]], Spec | None] = field(default_factory=dict)
+    listings: dict[str, dict[str, str] | None] = field(default_factory=dict)
+    mentioned: dict[Hashable, tuple[str, ...]] = field(default_factory=dict)
+    top_level: dict[tuple[str, ...], frozenset[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -56,6 +80,7 @@ class ImportContext:
     libc: str = "glibc"
     awaited: frozenset[str] = frozenset()
     memory: Memory = field(default_factory=Memory, compare=False, repr=False)
+    places: Places = field(default_factory=Places, init=False, compare=False, repr=False)
 
     @property
     def prefix(self) -> str:

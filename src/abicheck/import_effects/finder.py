@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import posixpath
 import sys
-from dataclasses import dataclass
-from typing import Literal
 
-from abicheck.import_effects.facts import ImportContext
+from abicheck.import_effects.facts import ImportContext, Spec, SpecKind
 
-SpecKind = Literal["source", "extension", "bytecode", "namespace", "builtin"]
+__all__ = ["Finder", "Spec"]
 
 # Standard modules that exist on some systems only, and those that need a library at build time and are never built in.
 # Source: docs.python.org/3/py-modindex.html (availability notes) and the names of CPython's Modules/Setup.stdlib.in.
@@ -26,25 +24,14 @@ _NEVER_BUILT_IN = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Spec:
-    """A module that was found. ``path`` is its file; ``locations`` its ``__path__`` when it is a package."""
-
-    name: str
-    kind: SpecKind
-    path: str = ""
-    locations: tuple[str, ...] | None = None
-
-
 class Finder:
-    """Finds modules for one context; answers are remembered."""
+    """Finds modules for one context; its answers are shared with all others of the context."""
 
     def __init__(self, context: ImportContext) -> None:
         self._view = context.view
         self._suffixes = (*context.extension_suffixes, ".py", ".pyc")
         self._extensions = frozenset(context.extension_suffixes)
-        self._found: dict[tuple[str, tuple[str, ...]], Spec | None] = {}
-        self._listings: dict[str, dict[str, str] | None] = {}
+        self._specs, self._listings = context.places.specs, context.places.listings
         self.editable: dict[str, str] = {}  # top-level name to the directory or file that stands for it
         self._builtins = context.builtins
         self._absent = (
@@ -60,26 +47,30 @@ class Finder:
     def find(self, name: str, path: tuple[str, ...]) -> Spec | None:
         """The module ``name`` on ``path`` (``sys.path``, or the parent's ``__path__``); None: ModuleNotFoundError."""
         key = (name, path)
-        if key not in self._found:
-            self._found[key] = self._find(name, path)
-        return self._found[key]
+        if key not in self._specs:
+            self._specs[key] = self._find(name, path)
+        found = self._specs[key]
+        if name in self.editable and (found is None or found.kind == "namespace") and not self._is_standard(name):
+            where, tail = posixpath.split(self.editable[name])
+            return self._on_path(name, posixpath.splitext(tail)[0], (where,)) or found
+        return found
+
+    def _is_standard(self, name: str) -> bool:
+        """Whether a name is the standard library's, where no list tells which of its modules are built in."""
+        return self._builtins is None and "." not in name and name in sys.stdlib_module_names
 
     def _find(self, name: str, path: tuple[str, ...]) -> Spec | None:
         if self._builtins is not None and name in self._builtins:
             return Spec(name, "builtin")
         tail = name.rpartition(".")[2]
         # Built-in modules come before sys.path. Without a list: a standard name without a file is one.
-        if self._builtins is None and "." not in name and name in sys.stdlib_module_names:
+        if self._is_standard(name):
             return (
                 self._on_path(name, tail, self._stdlib)
                 or self._guessed_builtin(name)
                 or self._on_path(name, tail, path)
             )
-        found = self._on_path(name, tail, path)
-        if (found is None or found.kind == "namespace") and name in self.editable:
-            where, tail = posixpath.split(self.editable[name])
-            return self._on_path(name, posixpath.splitext(tail)[0], (where,)) or found
-        return found
+        return self._on_path(name, tail, path)
 
     def _guessed_builtin(self, name: str) -> Spec | None:
         return None if name in self._absent else Spec(name, "builtin")

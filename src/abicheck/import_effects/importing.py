@@ -12,6 +12,7 @@ from abicheck.import_effects.core import Core, Frame, Module, Raised
 from abicheck.import_effects.extension_names import names_in
 from abicheck.import_effects.facts import Link
 from abicheck.import_effects.finder import Spec
+from abicheck.import_effects.summary import NAMED_CHARACTER
 from abicheck.import_effects.values import UNKNOWN, ModuleValue
 
 MAX_IMPORT_DEPTH = 400  # modules being imported at one time; Python's own recursion limit comes soon after
@@ -61,18 +62,24 @@ class Importing(Core):
 
     def _find(self, name: str, parent: Module | None) -> Spec | None:
         if parent is None:
-            return self.finder.find(name, tuple(p for p in self.path if isinstance(p, str)))
+            return self.finder.find(name, self.search_path())
         if parent.spec.locations is None:
             # ``six.moves.urllib``: the parent puts modules that are no files into sys.modules.
-            if parent.spec.kind in ("extension", "builtin") or "sys.modules" in (self.source(parent) or ""):
+            if parent.spec.kind in ("extension", "builtin") or self._enters_modules(parent):
                 return Spec(name, "builtin")
             return None
         path = parent.env.get("__path__")
         locations = tuple(p for p in path if isinstance(p, str)) if isinstance(path, list) else parent.spec.locations
         found = self.finder.find(name, locations)
-        if found is None and parent.spec.kind == "source" and "sys.modules[" in (self.source(parent) or ""):
+        if found is None and parent.spec.kind == "source" and self.says(parent, "sys.modules["):
             return Spec(name, "builtin")
         return found
+
+    def _enters_modules(self, module: Module) -> bool:
+        """Whether a module's code handles ``sys.modules``."""
+        if module.spec.kind == "source":
+            return self.says(module, "sys.modules")
+        return "sys.modules" in (self.source(module) or "")
 
     def find_spec(self, name: str) -> Spec | None:
         """What ``importlib.util.find_spec`` finds: imports the parents, not the module."""
@@ -113,8 +120,15 @@ class Importing(Core):
         with self.unsure(), self.tolerant(), contextlib.suppress(Raised):
             self.import_module(name)
 
-    def mentioned(self, name: str, path: str) -> list[str]:
+    def mentioned(self, name: str, path: str) -> tuple[str, ...]:
         """Importable modules that an extension's bytes name, in the order they stand there."""
+        key = (name, path, self.search_path(), *self.finder.editable.items())
+        known = self.context.places.mentioned
+        if key not in known:
+            known[key] = tuple(dict.fromkeys(self._mentioned(name, path)))
+        return known[key]
+
+    def _mentioned(self, name: str, path: str) -> Iterator[str]:
         package = name.rpartition(".")[0]
         siblings = self._siblings(package)
         # The standard library's own extensions import little, and nothing from site-packages.
@@ -126,13 +140,11 @@ class Importing(Core):
                 names[key] = names_in(self.view.open(self.view.lookup(path)), bare)
             except OSError:
                 names[key] = ()
-        out: dict[str, None] = {}
         for text in names[key]:
             candidates = (text,) if "." in text else (f"{package}.{text}", text) if text in siblings else (text,)
             for dotted in candidates:
                 if dotted not in _NOT_AT_IMPORT and dotted != name and self._is_module_file(dotted):
-                    out[dotted] = None
-        return list(out)
+                    yield dotted
 
     def _siblings(self, package: str) -> frozenset[str]:
         """Names of a package's extension modules: compiled code names those without a dot (``from ._x import``)."""
@@ -144,20 +156,21 @@ class Importing(Core):
 
     def _top_level(self) -> frozenset[str]:
         """Top-level modules that an ``import`` in compiled code could mean."""
-        if self.top_level is None:
-            self.top_level = frozenset(self.finder.submodules(tuple(p for p in self.path if isinstance(p, str))))
-        return self.top_level
+        path, known = self.search_path(), self.context.places.top_level
+        if path not in known:
+            known[path] = frozenset(self.finder.submodules(path))
+        return known[path]
 
     def _is_module_file(self, dotted: str) -> bool:
         """Whether a dotted name is a module with a file here (a mere directory is none)."""
         parent = dotted.rpartition(".")[0]
-        locations = self._locations(parent) if parent else tuple(p for p in self.path if isinstance(p, str))
+        locations = self._locations(parent) if parent else self.search_path()
         spec = self.finder.find(dotted, locations) if locations else None
         return spec is not None and spec.kind not in ("namespace", "builtin")
 
     def _locations(self, name: str) -> tuple[str, ...] | None:
         """Where a package's modules lie, without importing anything."""
-        path: tuple[str, ...] = tuple(p for p in self.path if isinstance(p, str))
+        path: tuple[str, ...] = self.search_path()
         dotted = ""
         for part in name.split("."):
             dotted = f"{dotted}.{part}" if dotted else part
@@ -180,7 +193,7 @@ class Importing(Core):
         if summary.problem:
             del self.modules[module.name]
             raise Raised("SyntaxError")
-        if "\\N{" in (self.source(module) or "") and not self.is_loaded("unicodedata"):
+        if NAMED_CHARACTER in summary.words and not self.is_loaded("unicodedata"):
             self._possible("unicodedata")  # the compiler needs it for named characters, unless a .pyc is used
         sure, depth, flags = self.sure, self.depth, self.flags
         module.state, self.depth = "running", 0
@@ -240,7 +253,9 @@ class Importing(Core):
 
     def here(self, frame: Frame) -> Link:
         module = frame.module
-        return Link(module.name, self.view.relative(module.spec.path), frame.line)
+        if not module.file:
+            module.file = self.view.relative(module.spec.path)
+        return Link(module.name, module.file, frame.line)
 
     def is_loaded(self, name: str) -> bool:
         module = self.modules.get(name)

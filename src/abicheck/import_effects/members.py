@@ -5,11 +5,10 @@ from __future__ import annotations
 from abicheck.import_effects import tree as t
 from abicheck.import_effects.core import Frame, Module, Raised
 from abicheck.import_effects.importing import Importing
+from abicheck.import_effects.summary import DYNAMIC
 from abicheck.import_effects.values import UNKNOWN, FunctionValue, ModuleValue, Symbol, Value
 
 _ALIASES = {"posixpath": "os.path", "ntpath": "os.path"}
-# Ways to give a module names that no statement of it shows.
-_DYNAMIC = ("globals()", "exec(", "setattr(", "vars()", "locals()", "sys.modules[", "__dict__")
 
 
 class Members(Importing):
@@ -59,10 +58,10 @@ class Members(Importing):
         """Whether ``module.env`` holds every name the module has."""
         if not module.complete or module.state == "running":
             return False
-        if module.dynamic is None:
-            source = self.source(module) if module.spec.kind == "source" else ""
-            module.dynamic = source is None or any(word in source for word in _DYNAMIC)
-        return not module.dynamic
+        if module.spec.kind != "source":
+            return True
+        summary = self.summary(module)
+        return summary is not None and DYNAMIC.isdisjoint(summary.words)
 
     def member(self, frame: Frame, module: Module, name: str) -> Value:
         """``from module import name``. Raises :class:`Raised` when there certainly is no such thing."""

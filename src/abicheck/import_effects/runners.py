@@ -69,7 +69,8 @@ def _def(m: Statements, frame: Frame, s: t.Def) -> None:
         m.evaluate(frame, part)
     scopes = frame.scopes if frame.kind != "function" else (*frame.scopes, frame.names)
     function = FunctionValue(s, frame.module.name, scopes)
-    _decorate(m, frame, s.decorators, function)
+    if s.decorators:
+        _decorate(m, frame, s.decorators, function)
     m.bind(frame, s.name, function)
 
 

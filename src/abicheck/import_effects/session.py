@@ -55,12 +55,9 @@ class Session(Statements):
         del self.chain[:]
         return self.effects[start:]
 
-    def search_path(self) -> list[str]:
-        return [p for p in self.path if isinstance(p, str)]
-
     def locate(self, name: str) -> Spec | None:
         """Where ``import name`` would find the module; nothing is imported."""
-        path = tuple(self.search_path())
+        path = self.search_path()
         spec = None
         dotted = ""
         for part in name.split("."):

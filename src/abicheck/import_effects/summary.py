@@ -7,6 +7,8 @@ import warnings
 from collections.abc import Iterable, Sequence
 from typing import TypeGuard
 
+import msgspec
+
 from abicheck.import_effects import tree as t
 from abicheck.import_effects.strip import strip_bodies
 
@@ -23,8 +25,18 @@ NO_PYTHON = (SyntaxError, ValueError, RecursionError, MemoryError)
 TOO_DEEP = "nests too deeply to be read"
 
 
+# Ways to give a module names that no statement of it shows.
+DYNAMIC = frozenset({"globals()", "exec(", "setattr(", "vars()", "locals()", "sys.modules[", "__dict__"})
+NAMED_CHARACTER = "\\N{"
+WORDS = (*sorted(DYNAMIC), "sys.modules", NAMED_CHARACTER)
+
+
 def summarize(source: str) -> t.ModuleSummary:
     """The import-time tree of a module. Never raises: source that is no Python gives a summary that says so."""
+    return msgspec.structs.replace(_summarize(source), words=tuple(w for w in WORDS if w in source))
+
+
+def _summarize(source: str) -> t.ModuleSummary:
     stripped, ranges = strip_bodies(source)
     try:
         parsed = _parse(stripped)

@@ -260,10 +260,11 @@ Stmt = Union[  # noqa: UP007 (forward references)
 
 class ModuleSummary(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What importing one source file runs. ``problem`` is not empty when the source is no valid Python: then the import
-    raises SyntaxError and ``body`` is empty."""
+    raises SyntaxError and ``body`` is empty. ``words``: those of ``summary.WORDS`` that stand anywhere in the text."""
 
     body: tuple[Stmt, ...]
     problem: str = ""
+    words: tuple[str, ...] = ()
 
 
 class FunctionSummary(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import msgspec
+
 from abicheck.import_effects import tree as t
 
 
@@ -32,45 +34,39 @@ class ModuleValue:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Symbol:
+class Symbol(msgspec.Struct, frozen=True):
     """Something of the standard library (or of a known package) that is known by its dotted name."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class PathValue:
+class PathValue(msgspec.Struct, frozen=True):
     """A ``pathlib`` path."""
 
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class FileValue:
+class FileValue(msgspec.Struct, frozen=True):
     """An open text file."""
 
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class CodeValue:
+class CodeValue(msgspec.Struct, frozen=True):
     """What ``compile`` gives: the source text and where it came from."""
 
     text: str
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class SpecValue:
+class SpecValue(msgspec.Struct, frozen=True):
     """A module spec: of a file by path (``spec_from_file_location``) or of a module that ``find_spec`` found."""
 
     name: str
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
+class Started(msgspec.Struct, frozen=True):
     """A list of which only the first items are known (at least one); more may follow."""
 
     items: tuple[Value, ...]

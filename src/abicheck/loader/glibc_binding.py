@@ -8,7 +8,7 @@ changed" is one comparison.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -52,18 +52,27 @@ Candidates = dict[bytes, list[tuple[int, tuple[Definition, ...]]]]
 Offer = tuple[bytes, tuple[Definition, ...]]  # a name, and its definitions in one object
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Names an object refers to, by halved GNU hash. ``hashes`` are the keys: two frozensets meet in the time of the
+    smaller one, the keys of a dictionary would take that of the larger."""
+
+    names: Mapping[int, tuple[bytes, ...]]
+    hashes: frozenset[int]
+
+
 @dataclass(slots=True)
 class BindingMemory:
     """What binding remembers, shared by all processes that are simulated over one view.
 
     ``resolutions`` by (object, scope); ``defined``: halved GNU hashes of everything an object's table holds, by object
-    (None: no such table); ``wanted``: names an object refers to, by halved hash; ``offers``: by object and provider,
-    which of these names the provider defines.
+    (None: no such table); ``wanted``: what an object refers to; ``offers``: by object and provider, which of these
+    names the provider defines.
     """
 
     resolutions: dict[Hashable, Resolution] = field(default_factory=dict)
     defined: dict[Hashable, frozenset[int] | None] = field(default_factory=dict)
-    wanted: dict[Hashable, dict[int, tuple[bytes, ...]]] = field(default_factory=dict)
+    wanted: dict[Hashable, Wanted] = field(default_factory=dict)
     offers: dict[Hashable, dict[Hashable, tuple[Offer, ...]]] = field(default_factory=dict)
 
 
@@ -105,6 +114,7 @@ def _resolve(
     candidates = _candidates(memory, owner, scope)
     unknown = [(i, o) for i, o in enumerate(scope) if o.elf is None]
     own = len(scope)
+    unversioned = [o.elf is not None and not o.elf.has_versym for o in scope] if asserts_versions else []
     positions = array("i")
     unique: list[int] = []
     stop = -1
@@ -127,7 +137,7 @@ def _resolve(
             positions.append(UNDEFINED)
             stop = n
             break
-        if asserts_versions and definition is not None and at < own and _asserts(ref, scope[at]):
+        if unversioned and definition is not None and at < own and unversioned[at] and _asserts(ref, scope[at]):
             positions.append(VERSION_ASSERT)
             stop = n
             break
@@ -148,31 +158,27 @@ def _candidates(memory: BindingMemory, owner: InScope, scope: Sequence[InScope])
             continue
         offers = known.get(item.ident)
         if offers is None:
-            offers = known[item.ident] = tuple(_offers(wanted, item.elf, _defined(memory, item)))
+            offers = known[item.ident] = _offers(wanted, item.elf, _defined(memory, item))
         for name, definitions in offers:
             out.setdefault(name, []).append((position, definitions))
     return out
 
 
-def _offers(wanted: Mapping[int, tuple[bytes, ...]], elf: ElfSlice, defined: frozenset[int] | None) -> Iterator[Offer]:
+def _offers(wanted: Wanted, elf: ElfSlice, defined: frozenset[int] | None) -> tuple[Offer, ...]:
     """Those of the wanted names that an object defines."""
-    exported = elf.exported
-    for h in wanted if defined is None else wanted.keys() & defined:
-        for name in wanted[h]:
-            definitions = exported.get(name)
-            if definitions:
-                yield name, definitions
+    hits = wanted.hashes if defined is None else wanted.hashes & defined
+    return tuple(elf.symbols.exported.find_all([name for h in hits for name in wanted.names[h]]).items())
 
 
-def _wanted(memory: BindingMemory, owner: InScope) -> dict[int, tuple[bytes, ...]]:
+def _wanted(memory: BindingMemory, owner: InScope) -> Wanted:
     hit = memory.wanted.get(owner.ident)
     if hit is None:
         assert owner.elf is not None
         found: dict[int, tuple[bytes, ...]] = {}
         for name in {r.name for r in owner.elf.references}:
             h = gnu_hash(name) >> 1
-            found[h] = (*found.get(h, ()), name)
-        hit = memory.wanted[owner.ident] = found
+            found[h] = (name,) if h not in found else (*found[h], name)
+        hit = memory.wanted[owner.ident] = Wanted(found, frozenset(found))
     return hit
 
 
@@ -238,11 +244,5 @@ def match(elf: ElfSlice, definitions: Sequence[Definition], ref: Reference) -> D
 
 
 def _asserts(ref: Reference, provider: InScope) -> bool:
-    """ELF-39: a versioned reference met by the very library its version need names, which has no version table."""
-    elf = provider.elf
-    return (
-        ref.version_file is not None
-        and elf is not None
-        and not elf.has_versym
-        and ref.version_file in provider.answers_to
-    )
+    """ELF-39: a versioned reference met by the very library its version need names (one without a version table)."""
+    return ref.version_file is not None and ref.version_file in provider.answers_to

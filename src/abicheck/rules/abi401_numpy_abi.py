@@ -48,7 +48,6 @@ from dataclasses import dataclass
 from itertools import chain
 
 from abicheck.loader.scenarios import Group, Unit
-from abicheck.loader.units import group_of
 from abicheck.model import Confidence, Fact, Finding, Origin, Remedy, Severity
 from abicheck.rules import Rule
 from abicheck.rules.naming import conda_name, use_conda_build
@@ -105,7 +104,7 @@ def _findings(
     if not refused:
         return
     # A bystander's imports are derived only now that something of it fails.
-    whole = group if group.prelude else group_of(scene.importer, group.origin, scene.files_of(group.origin))
+    whole = group if group.prelude else scene.as_imported(group.origin)
     units = {u.path: u for u in (*group.units, *whole.units)}
     hits: dict[str, list[_Hit]] = {}
     for path, found in refused:

@@ -52,9 +52,14 @@ class Meetings(Ground):
 
     def _speaks_of_globals(self, origin: Origin) -> bool:
         """Whether import-time code may open libraries for the whole process (ELF-24): a word in the source of the
-        project's packages or of a module beside them. Only then its imports are worth deriving."""
+        project's packages or of a module beside them. Only then its imports are worth deriving. The standard library
+        names the flag (``ctypes``) and never sets it."""
+        deepest = self.view.root.count("/") + SHALLOW
+        standard, site = (f"{self.view.root}/{d}/" for d in (self.layout.stdlib, self.layout.purelib))
         for path in self.files_of(origin):
-            if path.endswith(".py") and path.count("/") - self.view.root.count("/") <= SHALLOW:
+            if path.startswith(standard) and not path.startswith(site):
+                continue
+            if path.endswith(".py") and path.count("/") <= deepest:
                 text = self.view.read_text(path) or ""
                 if "RTLD_GLOBAL" in text or "setdlopenflags" in text:
                     return True
