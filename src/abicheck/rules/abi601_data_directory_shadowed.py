@@ -208,13 +208,7 @@ def _shown(layout: ProjLayout | None) -> str:
 
 
 def _layout(scene: Scene, path: str) -> ProjLayout | None:
-    found = scene.view.lookup(path)
-    if found.status != "file":
-        return None
-    try:
-        return proj_layout(scene.view.open(found))
-    except OSError:
-        return None
+    return scene.view.ask(path, proj_layout)
 
 
 def _shipped(scene: Scene, row: DataDirectory, origin: Origin) -> str:

@@ -39,8 +39,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from abicheck.binary.macho import MachoSlice
-from abicheck.loader.dyld import ARCHES
-from abicheck.loader.dyld_search import LOADABLE
 from abicheck.loader.scenarios import Group, Run
 from abicheck.model import Confidence, Fact, Finding, Origin, Remedy, Severity
 from abicheck.rules import Rule
@@ -95,10 +93,8 @@ def _classes(scene: Scene, run: Run) -> dict[str, frozenset[str]]:
 
 
 def _defined(scene: Scene, path: str) -> frozenset[str]:
-    binary, _ = scene.read(path)
-    slices = [s for s in binary.slices if isinstance(s, MachoSlice)] if binary is not None else []
-    chosen = next((s for a in LOADABLE[ARCHES[scene.subdir]] for s in slices if s.arch == a), None)
-    return frozenset(chosen.objc_classes) if chosen is not None else frozenset()
+    part = scene.slice(path)
+    return frozenset(part.objc_classes) if isinstance(part, MachoSlice) else frozenset()
 
 
 def _findings(

@@ -18,6 +18,7 @@ from abicheck.binary.macho import MachoSlice
 from abicheck.errors import BinaryError
 from abicheck.host import Host
 from abicheck.loader.capture import UniqueSymbol
+from abicheck.loader.dyld import ARCHES
 from abicheck.loader.dyld_search import LOADABLE
 from abicheck.loader.units import Importer, bare_suffix, has_init, module_of
 from abicheck.model import FileRef, Origin, Skipped
@@ -176,7 +177,7 @@ class Ground:
         binary, _ = self.read(path)
         if binary is None:
             return None
-        wanted = LOADABLE.get({"osx-64": "x86_64", "osx-arm64": "arm64"}.get(self.subdir, ""), ())
+        wanted = LOADABLE.get(ARCHES.get(self.subdir, ""), ())
         return next((s for a in wanted for s in binary.slices if s.arch == a), binary.slices[0])
 
     def read(self, path: str) -> tuple[Binary | None, str | None]:
