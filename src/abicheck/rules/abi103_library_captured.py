@@ -45,7 +45,7 @@ from abicheck.rules import Rule
 from abicheck.rules.builds import compare, is_cxx
 from abicheck.rules.ordered import in_one_order
 from abicheck.rules.scene import Scene
-from abicheck.rules.wording import base, listed, ref
+from abicheck.rules.wording import base, counted, listed, ref
 
 RULE = Rule(
     id="ABI103",
@@ -105,7 +105,8 @@ def _finding(scene: Scene, meeting: Meeting, diff: Difference, capture: Capture,
     risky = bool(inner) and not upward
     consequence = "every symbol asked of it is there"
     if inner:
-        consequence = f"{len(inner)} C++ references bind to the other build now"
+        bind = "binds" if len(inner) == 1 else "bind"
+        consequence = f"{counted(len(inner), 'C++ reference')} {bind} to the other build then"
     return in_one_order(
         scene,
         meeting,
