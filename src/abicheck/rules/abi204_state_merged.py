@@ -36,7 +36,7 @@ glibc elf/dl-lookup.c `do_lookup_unique`; dyld Loader.cpp `addWeakDefsToMap`; GC
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from abicheck.binary.elf import ElfSlice
@@ -88,6 +88,40 @@ def _merges(diff: Difference) -> dict[tuple[str, str], list[MovedBinding]]:
     return groups
 
 
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """Symbols whose definitions in two files became one, sorted. ``sizes``: of all of them, the definition that is lost
+    and the one that serves; ``clash``: those of two sizes; ``mutable``: those that either side can write; ``guarded``:
+    of these the guards of objects that are made at run time, by one build's constructor for the other's methods."""
+
+    sizes: Mapping[str, tuple[Size | None, Size | None]]
+    clash: tuple[str, ...]
+    mutable: tuple[str, ...]
+    guarded: tuple[str, ...]
+
+    @property
+    def worst(self) -> tuple[str, ...]:
+        """The symbols to tell of."""
+        return self.clash or self.guarded or self.mutable
+
+
+def _merged(scene: Scene, before: str, after: str, moved: Iterable[MovedBinding]) -> Merged:
+    sizes = {b.symbol: (definition(scene, before, b.symbol), definition(scene, after, b.symbol)) for b in moved}
+    clash = sorted(s for s, (a, b) in sizes.items() if a and b and a.size != b.size and a.size and b.size)
+    mutable = sorted(s for s, (a, b) in sizes.items() if (a and a.writable) or (b and b.writable))
+    guarded = (s for s in mutable if s.lstrip("_").startswith("ZGV") and not is_standard(s))
+    return Merged(sizes, tuple(clash), tuple(mutable), tuple(guarded))
+
+
+def _severity(scene: Scene, before: str, after: str, merged: Merged) -> Severity | None:
+    """None for constants of one size: whichever copy serves, nothing changes."""
+    if merged.clash or (merged.mutable and _is_cxx_runtime(scene, before) and _is_cxx_runtime(scene, after)):
+        return Severity.ERROR
+    if merged.guarded:
+        return Severity.WARNING
+    return Severity.NOTE if merged.mutable else None
+
+
 def _finding(
     scene: Scene,
     meeting: Meeting,
@@ -98,42 +132,31 @@ def _finding(
     *,
     both_ways: bool,
 ) -> Iterator[Finding]:
-    pairs = {b.symbol: (definition(scene, before, b.symbol), definition(scene, after, b.symbol)) for b in moved}
-    clash = sorted(s for s, (a, b) in pairs.items() if a and b and a.size != b.size and a.size and b.size)
-    mutable = sorted(s for s, (a, b) in pairs.items() if (a and a.writable) or (b and b.writable))
-    # A guard says that the object is made at run time: one build's constructor, the other build's methods.
-    guarded = [s for s in mutable if s.lstrip("_").startswith("ZGV") and not is_standard(s)]
-    runtime = bool(mutable) and _is_cxx_runtime(scene, before) and _is_cxx_runtime(scene, after)
-    if clash or runtime:
-        severity = Severity.ERROR
-    elif guarded:
-        severity = Severity.WARNING
-    elif mutable:
-        severity = Severity.NOTE
-    else:
-        return  # constants of one size: whichever copy serves, nothing changes
+    merged = _merged(scene, before, after, moved)
+    severity = _severity(scene, before, after, merged)
+    if severity is None:
+        return
     user, brings = loads(diff.alone, before), loads(diff.run, after)
-    first = (clash or guarded or mutable)[0]
-    own, other = pairs[first]
+    symbol = merged.worst[0]
+    lost, serving = merged.sizes[symbol]
     winner, loser = ref(scene.view, after), ref(scene.view, before)
     assert winner is not None and loser is not None
-    layout = f" of {other.size} bytes" if other and other.size else ""
-    expected = f" of {own.size} bytes" if own and own.size else ""
+    shared = counted(len(merged.mutable or merged.clash), "static object")
     yield in_one_order(
         scene,
         meeting,
         diff,
         rule=RULE.id,
         severity=severity,
-        what=f"`{user}` will share {counted(len(mutable or clash), 'static object')} with {winner.origin.label} "
-        f"({base(after)}) if `{brings}` is imported first.",
+        what=f"`{user}` will share {shared} with {winner.origin.label} ({base(after)}) if `{brings}` is imported "
+        "first.",
         why=(
-            Fact(f"defines {first}{expected} for itself", loser, first),
-            Fact(f"defines it{layout} and is loaded first, so its object serves both", winner, first,
+            Fact(f"defines {symbol}{_bytes(lost)} for itself", loser, symbol),
+            Fact(f"defines it{_bytes(serving)} and is loaded first, so its object serves both", winner, symbol,
                  loader_rule=moved[0].rule or "ELF-30"),
-            Fact(f"merged: {listed(clash or guarded or mutable)}"),
+            Fact(f"merged: {listed(merged.worst)}"),
         ),
-        key=f"{base(before)} {first}",
+        key=f"{base(before)} {symbol}",
         subject=loser,
         object=winner,
         first=brings,
@@ -142,8 +165,12 @@ def _finding(
     )  # fmt: skip
 
 
+def _bytes(definition: Size | None) -> str:
+    return f" of {definition.size} bytes" if definition is not None and definition.size else ""
+
+
 def _is_cxx_runtime(scene: Scene, path: str) -> bool:
-    """Whether a file is a copy of the C++ standard library: it defines the library's own locale facets."""
+    """Whether a file is a copy of GNU's C++ standard library, by its name."""
     binary, _ = scene.read(path)
     return binary is not None and stem(base(path)).name == "libstdc++"
 
