@@ -392,11 +392,13 @@ def symbol_missing_in_version(b: Bench) -> Iterator[Variant]:
 
 @fact("initial-exec TLS of a late library must fit into a small rest", "ELF-45", "x86_64", "gcc")
 def static_tls(b: Bench) -> Iterator[Variant]:
-    for size in (1024, 4096):
+    for size in (1024, 1664, 1736, 4096):
         keyword = '__attribute__((tls_model("initial-exec"))) __thread'
         source = f"{keyword} char t[{size}]; char *f(void) {{ t[0] = 1; return t; }}"
         b.lib(f"a/libt{size}.so", source)
     yield Variant(["a/libt1024.so"])
+    yield Variant(["a/libt1664.so"])
+    yield Variant(["a/libt1736.so"], errors=["cannot allocate memory in static TLS block"])  # rounding leaves below 64
     yield Variant(["a/libt4096.so"], errors=["cannot allocate memory in static TLS block"])
 
 

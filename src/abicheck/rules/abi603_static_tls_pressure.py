@@ -8,7 +8,7 @@ all libraries of the process and is taken in load order.
 ## Why: the loader rule
 
 Libraries built with initial-exec thread-local storage (DF_STATIC_TLS) need a place at a fixed distance from the thread
-pointer. Those loaded after the start share about 1.5 kB (ELF-45). Whoever comes too late fails.
+pointer. Those loaded after the start share 1,664 bytes (ELF-45). Whoever comes too late fails.
 
 ## Example
 
