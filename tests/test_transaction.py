@@ -214,3 +214,10 @@ def test_names_that_differ_in_case_are_one_file_where_case_does_not_count(
     one, two = wheel(maker, "a", "1", {"Grid/x.py": b"1"}), wheel(maker, "b", "1", {"grid/X.py": b"2"})
     found = planned(maker, one, two)
     assert len([o for o in found.overwritten if o.path.lower().endswith("grid/x.py")]) == count
+
+
+def test_a_file_becomes_a_package_and_a_package_a_file(maker: Maker) -> None:
+    maker.pip_distribution("grid", "1", {"grid": b"", "mesh/a.py": b""})
+    found = planned(maker, wheel(maker, "grid", "2", {"grid/__init__.py": b"", "mesh": b""}))
+    assert (found.obstacles, found.overwritten) == ((), ())
+    assert f"{SITE}/grid/__pycache__/__init__.cpython-312.pyc" in found.written

@@ -221,7 +221,7 @@ class _State:
             if earlier is not None:
                 by = earlier[0].wheel
                 self.overwritten.append(Overwrite(path, plan.wheel, target, (), by=by))
-            elif path not in self.removed and self._prefix.has(path, follow=False):
+            elif path not in self.removed and self._prefix.has(path, follow=False) and not self._is_folder(path):
                 self._note(plan, target, path)
             self.removed.discard(path)
             self.written[path] = (plan, target)
@@ -233,7 +233,7 @@ class _State:
     def _obstacle(self, plan: Plan, target: Target, path: str, there: bool) -> Obstacle | None:
         """A directory in the place of a file, or a file in the place of a directory above it: an OSError stops pip."""
         prefix = self._prefix
-        if there and prefix.is_folder(path) and not prefix.is_link(path) and self._holds_files(path):
+        if there and self._is_folder(path) and self._holds_files(path):
             return Obstacle(path, plan.wheel, target, True)
         folder = posixpath.dirname(path)
         while folder and folder not in self._folders:
@@ -242,6 +242,9 @@ class _State:
             self._folders.add(folder)
             folder = posixpath.dirname(folder)
         return None
+
+    def _is_folder(self, path: str) -> bool:
+        return self._prefix.is_folder(path) and not self._prefix.is_link(path)
 
     def _holds_files(self, folder: str) -> bool:
         """Whether anything is left in a directory: pip removes those that become empty."""

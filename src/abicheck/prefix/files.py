@@ -108,7 +108,7 @@ def resolve(files: Files, path: str) -> Resolved:
             node = Entry("dir", at)
             continue
         if node.kind != "dir" and todo:
-            return Resolved(posixpath.join(at, part), None, links > 0)
+            return Resolved(posixpath.join(at, part, *reversed(todo)), None, links > 0)
         at = posixpath.join(at, part)
     return Resolved(at, node, links > 0)
 
