@@ -157,3 +157,20 @@ def test_an_address_that_is_not_here_is_named(prefix: Prefix, house: Path, tmp_p
     (tmp_path / "requirements.txt").write_text("https://files.example/gone-1.0%2Bcpu-py3-none-any.whl\n")
     (missing,) = read_operands([], prefix, requirements=[str(tmp_path / "requirements.txt")]).missing
     assert (missing.name, missing.version, missing.filename) == ("gone", "1.0+cpu", f"gone-1.0+cpu-{ANY}.whl")
+
+
+def test_nothing_to_install_is_no_error(prefix: Prefix, house: Path, tmp_path: Path) -> None:
+    """pip succeeds, so the gate does."""
+    report = b'{"version": "1", "install": [], "environment": {}}'
+    assert [p.reason for p in read_operands(["-"], prefix, stdin=report).passed_over] == [
+        "pip would install nothing: all it was asked for is there"
+    ]
+    (tmp_path / "requirements.txt").write_text("grid==1.0 ; sys_platform == 'win32'\nthere==1.5\n")
+    found = read_operands([], prefix, requirements=[str(tmp_path / "requirements.txt")])
+    assert [p.filename for p in found.passed_over] == ["grid==1.0", "there==1.5"]
+    lock = 'lock-version = "1.0"\ncreated-by = "me"\n[[packages]]\nname = "grid"\nversion = "1.0"\n'
+    lock += 'marker = "sys_platform == \'win32\'"\n[[packages.wheels]]\nname = "grid-1.0-py3-none-any.whl"\n'
+    lock += f'url = "https://files.example/grid-1.0-py3-none-any.whl"\nhashes = {{sha256 = "{"0" * 64}"}}\n'
+    (tmp_path / "pylock.toml").write_text(lock)
+    found = read_operands([str(tmp_path / "pylock.toml")], prefix)
+    assert not found.requests and [p.filename for p in found.passed_over] == ["pylock.toml"]

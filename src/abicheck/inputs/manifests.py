@@ -138,6 +138,8 @@ def read_report(data: bytes, name: str, ground: Ground, beside: str) -> Inputs:
     if report.get("version") != "1":
         raise InputError("unknown-report", f"{name} is a report of format {report.get('version')!r}; known is '1'.")
     _same_python(report.get("environment"), name, ground)
+    if not report["install"]:
+        return Inputs(passed_over=(PassedOver(name, "pip would install nothing: all it was asked for is there"),))
     out = Inputs()
     for item in report["install"]:
         out += _report_item(item if isinstance(item, dict) else {}, name, ground, beside)
@@ -204,6 +206,8 @@ def read_lock(path: str, ground: Ground) -> Inputs:
         raise InputError("lock-does-not-fit", f"{path} does not fit this environment: {e}.") from e
     lines = data.decode("utf-8").splitlines()
     folder = os.path.dirname(path) or "."
+    if not selected:
+        return Inputs(passed_over=(PassedOver(os.path.basename(path), "it selects nothing for this environment"),))
     out = Inputs()
     for package, file in selected:
         asked = Asked(path, _line_of(lines, package.name))

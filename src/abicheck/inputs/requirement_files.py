@@ -16,7 +16,7 @@ from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel
 from abicheck.errors import InputError
 from abicheck.inputs.manifests import Ground, beside, hashes_fit, pinned, url_path, wheel_at
 from abicheck.inputs.markers import marker_holds
-from abicheck.inputs.requests import Asked, Inputs, Missing, Request
+from abicheck.inputs.requests import Asked, Inputs, Missing, PassedOver, Request
 from abicheck.wheel import read_wheel
 
 _IGNORED = frozenset(
@@ -159,7 +159,7 @@ def _line(line: str, path: str, number: int, ground: Ground, seen: frozenset[str
     place, marker = _place(plain)
     if place is not None:
         if marker is not None and not marker_holds(Requirement(f"x; {marker}").marker, ground.environment):
-            return Inputs()
+            return _not_meant(plain)
         found = _by_place(place, path, ground, asked, hashes)
     else:
         try:
@@ -169,11 +169,15 @@ def _line(line: str, path: str, number: int, ground: Ground, seen: frozenset[str
                 "not-understood", f"{where}: {plain!r} is no path of a wheel and no requirement.", "write name==version"
             ) from e
         if not marker_holds(requirement.marker, ground.environment):
-            return Inputs()
+            return _not_meant(plain)
         found = _url_or_pinned(requirement, path, ground, asked, where)
     for request in found.requests:
         hashes_fit(request.wheel, hashes, where)
     return found
+
+
+def _not_meant(line: str) -> Inputs:
+    return Inputs(passed_over=(PassedOver(line.partition(";")[0].strip(), "its marker does not hold there"),))
 
 
 def _option_line(line: str, path: str, where: str, ground: Ground, seen: frozenset[str]) -> Inputs:
