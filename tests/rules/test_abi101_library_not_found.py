@@ -75,6 +75,18 @@ def test_a_module_behind_an_except_clause_is_a_note_and_an_unused_one_a_warning(
     assert finding.confidence is Confidence.MEDIUM
 
 
+def test_a_library_that_the_import_opens_is_told_once(bench: Bench) -> None:
+    """ctypes opens it when the project is imported: that it is named in the code, too, is no second finding."""
+    bench.lib("x/libgone.so.1", Y)
+    library = bench.lib("v/libgrid.so", "int y(void); int x(void) { return y(); }", needed=("x/libgone.so.1",))
+    code = "import ctypes, os\nctypes.CDLL(os.path.join(os.path.dirname(__file__), 'libgrid.so'))\n"
+    (finding,) = bench.judged(rule, bench.wheel(None, {"grid/libgrid.so": library}, code=code))
+    assert finding.severity is Severity.ERROR
+    unopened = code.replace("ctypes.CDLL(", "print(")
+    (finding,) = bench.judged(rule, bench.wheel(None, {"grid/libgrid.so": library}, code=unopened))
+    assert finding.severity is Severity.WARNING and "opening libgrid.so would fail" in finding.what
+
+
 @pytest.mark.parametrize("names", [("MPI.one.so", "MPI.two.so"), ("libcore4.so", "libcore5.so")])
 def test_of_variants_for_different_libraries_one_is_enough(bench: Bench, names: tuple[str, str]) -> None:
     """The project's code picks the build whose library is there; what the others lack is a note then."""

@@ -31,6 +31,9 @@ def test_the_environment_s_library_is_too_old(bench: Bench) -> None:
     assert finding.depends_on == () and finding.key == "V2" and finding.orders is None
     assert paths(finding) == (f"{SITE}/grid/{EXT}", "lib/liby.so.1") and rules_of(finding)[0] == "ELF-36"
     assert finding.conda_package is not None and finding.conda_package.name == "ylib"
+    assert (finding.remedies[0].text, finding.remedies[0].command) == (
+        "or a later ylib, if it has V2", 'conda install -n env "ylib>1.0"'
+    )  # fmt: skip
 
 
 def test_the_wheel_s_old_copy_breaks_the_environment_in_one_order(bench: Bench) -> None:

@@ -8,11 +8,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from abicheck.knowledge.gcc_runtime import gcc_of_node
 from abicheck.loader.process import Failure
 from abicheck.model import Confidence, Dependence, Fact, Finding, Remedy, Severity
+from abicheck.rules.builds import is_cxx
 from abicheck.rules.naming import use_conda_build
 from abicheck.rules.scene import LoadFailure, Scene
-from abicheck.rules.wording import base, conda_among, import_first, listed, older_wheel, ref, sentence, tried
+from abicheck.rules.wording import (
+    base,
+    conda_among,
+    conda_install,
+    import_first,
+    listed,
+    older_wheel,
+    ref,
+    sentence,
+    tried,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +230,7 @@ def _more_modules(alike: list[LoadFailure], modules: str) -> Iterator[Fact]:
 def _remedies(scene: Scene, f: LoadFailure) -> Iterator[Remedy]:
     if f.orders is not None and f.orders.works:
         yield import_first(f.orders.works[0])
+    yield from _newer_provider(scene, f)
     if f.subject.kind in ("wheel", "pip"):
         yield use_conda_build(scene, f.subject.name)
         if f.failure.kind == "MISSING_LIB":
@@ -225,3 +238,20 @@ def _remedies(scene: Scene, f: LoadFailure) -> Iterator[Remedy]:
             yield Remedy(f"or install what brings {base(f.failure.library)}, from conda or on the host")
         else:
             yield older_wheel(f.subject.name, f.subject.version)
+
+
+def _newer_provider(scene: Scene, f: LoadFailure) -> Iterator[Remedy]:
+    """A library of the environment lacks something: a later release of its package may have it. What GCC's libraries
+    have is known better (ABI201), and a C++ name that is missing may be spelt otherwise by every release."""
+    failure, provider = f.failure, ref(scene.view, f.failure.provider)
+    if provider is None or provider.origin.kind != "conda" or provider.origin == f.owner:
+        return
+    if failure.kind == "MISSING_VERSION" and gcc_of_node(failure.version) is None:
+        lacks = failure.version
+    elif failure.kind == "MISSING_SYMBOL" and not is_cxx(failure.symbol):
+        lacks = failure.symbol
+    else:
+        return
+    name, version = provider.origin.name, provider.origin.version
+    spec = f"{name}>{version}" if version else name
+    yield Remedy(f"or a later {name}, if it has {lacks}", conda_install(scene.prefix.display, spec))

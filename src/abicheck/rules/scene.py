@@ -112,8 +112,11 @@ class Scene(Meetings):
         after everything else of the project. Of variants for different libraries it is enough that one loads."""
         run = self.stage.simulator.run(group)
         loading, failing = set(), []
+        tried = {r.event.open for r in run.trace.events}  # what these did is told already
         for native in self.natives[group.origin]:
             real = self.view.lookup(native.path).real
+            if native.path in tried and real not in run.by_real:
+                continue
             if native.module or native.binary is None or real in run.by_real or _is_program(native.binary.slices[0]):
                 loading.add(variant_key(native.path))
                 continue
