@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from abicheck.evidence.cython_api import CythonApi, Need, cython_api
 from abicheck.evidence.extensions import TypeSize, shared
-from abicheck.evidence.type_objects import type_objects
+from abicheck.evidence.type_objects import TypeObject, type_objects
 from abicheck.loader.scenarios import Group, Unit
 from abicheck.model import Origin
 from abicheck.overlay import View
@@ -127,9 +127,17 @@ def _sizes(view: View, path: str) -> tuple[TypeSize, ...]:
 def _size_of(view: View, path: str, want: TypeSize) -> int | None:
     """Bytes of the type's objects as a file describes it; None when it describes no such type, or one whose objects
     vary in size."""
-    types = view.ask(path, type_objects) or ()
-    described = {t.size for t in types if t.name == f"{want.module}.{want.name}" and not t.item}
+    described = {t.size for t in _types(view, path) if t.name == f"{want.module}.{want.name}" and not t.item}
     return described.pop() if len(described) == 1 else None
+
+
+@functools.cache
+def _types(view: View, path: str) -> tuple[TypeObject, ...]:
+    found = view.lookup(path)
+    try:
+        return type_objects(view.open(found)) if found.status == "file" else ()
+    except OSError:
+        return ()
 
 
 def _giver(scene: Scene, api: CythonApi, needs: list[Need], own: str) -> _Giver | None:
@@ -171,5 +179,6 @@ def module_files(scene: Scene) -> Mapping[str, str]:
     return out
 
 
+@functools.cache
 def _api(view: View, path: str) -> CythonApi | None:
     return view.ask(path, cython_api)

@@ -5,6 +5,7 @@ Judges nothing: ABI402 makes findings of it.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -84,6 +85,7 @@ def plain(mangled: str) -> str:
     return mangled if rest else "::".join(parts)
 
 
+@functools.cache
 def _bound(view: View, path: str) -> BoundTypes | None:
     found = view.lookup(path)
     if found.status != "file":
