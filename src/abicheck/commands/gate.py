@@ -94,7 +94,6 @@ def options_of(config: Config, flags: Flags, settings: Settings, progress: Progr
         find_links=tuple(config.get("find-links")),
         requirements=tuple(config.get("requirements")),
         resolve=flags.resolve,
-        allow_incomplete=config.get("allow-incomplete"),
         cache_dir=directory(config),
         use_cache=config.get("cache"),
         only_rules=_only(settings),

@@ -57,10 +57,6 @@ class Interpreter:
     evidence: tuple[str, ...] = ()
     home: str = ""
 
-    @property
-    def abiflags(self) -> str:
-        return ("t" if self.free_threaded else "") + ("d" if self.debug else "")
-
 
 @dataclass(frozen=True, slots=True)
 class Layout:

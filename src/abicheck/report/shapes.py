@@ -54,8 +54,6 @@ class CheckOptions:
         find_links: folders in which ``name==version`` operands and requirements are looked for.
         requirements: requirement files (``-r``).
         resolve: ask the target's own pip to resolve names (the only option that runs anything).
-        allow_incomplete: what could not be read does not end in status 4.
-        max_members, max_member_bytes, max_ratio: limits for wheels, against archives made to exhaust the reader.
         cache_dir: where facts are kept; None for the default. ``use_cache`` False reads everything anew.
         only_rules: ids to run; empty runs all. An optimisation: policy selects again.
         progress: told about long work.
@@ -67,10 +65,6 @@ class CheckOptions:
     find_links: tuple[str, ...] = ()
     requirements: tuple[str, ...] = ()
     resolve: bool = False
-    allow_incomplete: bool = False
-    max_members: int = 200_000
-    max_member_bytes: int = 8 << 30
-    max_ratio: int = 1_000
     cache_dir: str | None = None
     use_cache: bool = True
     only_rules: tuple[str, ...] = ()

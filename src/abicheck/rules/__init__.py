@@ -30,8 +30,6 @@ HEADINGS = (
     "References",
 )
 _MODULE = re.compile(r"abi(\d{3})_([a-z0-9_]+)")
-_ID = re.compile(r"ABI\d{3}")
-_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
 class RuleContractError(Exception):
