@@ -29,6 +29,7 @@ from abicheck.overlay import View, anchor
 from abicheck.prefix import Distribution, Interpreter, Prefix, open_prefix
 from abicheck.report import CheckOptions, HostInfo, InputInfo, Judgement, RequestedBy, TargetInfo
 from abicheck.rules import all_rules
+from abicheck.rules.damaged_evidence import tell_damage
 from abicheck.rules.scene import Scene
 from abicheck.stage import Stage, choose_host, require_interpreter
 from abicheck.staging import Placed, view_after, view_before, wheel_origin
@@ -238,7 +239,7 @@ def check(operands: Sequence[str], *, prefix: str, options: CheckOptions | None 
         stage.before.store = stage.after.store = store
         scene = Scene(stage, [p.origin for p in placed], transaction, refused)
         scene.tell = options.progress.step
-        findings = run_rules(scene, options)
+        findings = tell_damage(opened, run_rules(scene, options))
         inputs = tuple(_input(r) for r in asked.requests)
         skipped = tuple(sorted({*scene.skipped, *opened.problems, *_missing(asked)}))
         return Judgement(target_info(stage), inputs, findings, skipped, tuple(_notes(asked, transaction)))

@@ -21,12 +21,15 @@ def test_a_pointer_is_recorded_and_unknown(tmp_path: Path) -> None:
     maker.record("libs", files=files)
     maker.write("lib/liba.so.1", POINTER)
     maker.write("share/notes.txt", POINTER)
+    maker.record("whole", files={"lib/libd.so.1": POINTER})
     (maker.root / "lib/libb.so.1").unlink()
     prefix = open_prefix(str(maker.root))
     assert set(prefix.recorded_paths) == {"lib/liba.so.1", "lib/libb.so.1"}
     view = view_before(prefix, NOTHING)
-    status = {n: view.lookup(f"{prefix.root}/lib/{n}").status for n in ("liba.so.1", "libb.so.1", "libc.so.1")}
-    assert status == {"liba.so.1": "unknown", "libb.so.1": "unknown", "libc.so.1": "file"}
+    status = {
+        n: view.lookup(f"{prefix.root}/lib/{n}").status for n in ("liba.so.1", "libb.so.1", "libc.so.1", "libd.so.1")
+    }
+    assert status == {"liba.so.1": "unknown", "libb.so.1": "unknown", "libc.so.1": "file", "libd.so.1": "file"}
 
 
 def test_a_package_without_modules_is_not_what_pip_replaced(tmp_path: Path) -> None:

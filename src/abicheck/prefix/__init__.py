@@ -1,7 +1,7 @@
 """Prefixes: conda's records, who owns which file, the interpreter, what pip installed there. Read only, nothing run."""
 
 from abicheck.prefix.activation import ActivationScript
-from abicheck.prefix.damage import Damaged, both_claim, find_damage, is_partial_copy
+from abicheck.prefix.damage import Damaged, both_claim, damage_of, find_damage, is_partial_copy
 from abicheck.prefix.distributions import Distribution, import_names
 from abicheck.prefix.files import Files, Resolved, State, list_folder
 from abicheck.prefix.interpreter import Interpreter, Layout
@@ -28,6 +28,7 @@ __all__ = [
     "State",
     "Written",
     "both_claim",
+    "damage_of",
     "find_damage",
     "find_named_prefix",
     "import_names",

@@ -51,6 +51,12 @@ def find_damage(prefix: Prefix) -> tuple[Damaged, ...]:
     return tuple(d for path, owners in sorted(prefix.owned()) if (d := _judge(prefix, path, owners)) is not None)
 
 
+def damage_of(prefix: Prefix, path: str) -> Damaged | None:
+    """What is wrong with one file that conda packages list; None when nothing is, or none lists it. Hashes the file."""
+    owners = prefix.owners(path)
+    return _judge(prefix, path, owners) if owners else None
+
+
 def is_partial_copy(prefix: Prefix, found: tuple[Damaged, ...]) -> bool:
     """Whether absent files were left out when the environment was copied: its interpreter is not there either, or all
     of them are large (version control leaves such files out)."""

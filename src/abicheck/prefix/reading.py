@@ -177,7 +177,14 @@ class Prefix:
         return not self._is_pointer(path, node)
 
     def _is_pointer(self, path: str, node: Entry) -> bool:
-        return node.kind == "file" and node.size <= 1024 and self.content_state(path) == "pointer"
+        """Whether a Git LFS pointer stands for the file. A package that was built with the pointer itself records its
+        size: then that is all the file there is."""
+        if node.kind != "file" or node.size > 1024 or self.content_state(path) != "pointer":
+            return False
+        dist = self.pip_owner(path)
+        row = dist.rows.get(path) if dist is not None else None
+        recorded = {o.paths[path].size for o in self.owners(path) if path in o.paths}
+        return node.size not in (recorded | {row.size} if row is not None else recorded)
 
     @functools.cached_property
     def pointers(self) -> tuple[str, ...]:
