@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -159,6 +160,51 @@ def test_damaged_snapshots(maker: Maker, tmp_path: Path) -> None:
     path.write_bytes(whole[:at] + bytes([whole[at] ^ 255]) + whole[at + 1 :])
     with pytest.raises(InputError):
         open_prefix(str(path))
+
+
+@pytest.mark.parametrize("at", [0.1, 0.3, 0.5, 0.7, 0.9])
+def test_damage_in_the_middle_is_no_answer(maker: Maker, tmp_path: Path, at: float) -> None:
+    """Every part has a checksum: a picture that lost a file must not pass for an environment without it."""
+    pair(maker)
+    whole = (maker.root.parent / "env.snap").read_bytes()
+    path = tmp_path / "x.snap"
+    where = int(len(whole) * at)
+    path.write_bytes(whole[:where] + bytes([whole[where] ^ 255]) + whole[where + 1 :])
+    with pytest.raises(InputError, match="is damaged"):
+        prefix = open_prefix(str(path))
+        for record in prefix.records:
+            assert record.paths is not None
+        for name, _ in prefix.owned():
+            prefix.read(name)
+            prefix.content_state(name)
+        assert prefix.distributions is not None
+        for folder in list(prefix.files.listing("") or ()):
+            prefix.files.listing(folder)
+
+
+def test_a_place_outside_the_file_is_not_read(maker: Maker, tmp_path: Path) -> None:
+    pair(maker)
+    whole = (maker.root.parent / "env.snap").read_bytes()
+    path = tmp_path / "x.snap"
+    for field in (-32, -24):  # where the index is, how long it is
+        path.write_bytes(whole[:field] + (1 << 62).to_bytes(8, "little") + whole[len(whole) + field + 8 :])
+        with pytest.raises(InputError, match="outside the file"):
+            open_prefix(str(path))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a system whose file names may be any bytes")
+def test_names_that_are_no_utf8(maker: Maker) -> None:
+    site = os.fsencode(maker.root / maker.site)
+    os.mkdir(site + b"/caf\xe9")
+    for name in (b"/caf\xe9/\xff.py", b"/caf\xe9/\xf0\x9f.dist-info"):
+        with open(site + name, "wb") as file:
+            file.write(b"x = 1\n")
+    os.symlink(b"\xff.py", site + b"/caf\xe9/link.py")
+    folder, snap = pair(maker)
+    place = f"{maker.site}/caf\udce9"
+    assert set(snap.files.listing(place) or ()) == {"\udcff.py", "\udcf0\udc9f.dist-info", "link.py"}
+    assert snap.read(f"{place}/link.py") == snap.read(f"{place}/\udcff.py") == b"x = 1\n"
+    assert folder.read(f"{place}/link.py") is not None
 
 
 def test_place_that_cannot_be_written(maker: Maker, tmp_path: Path) -> None:

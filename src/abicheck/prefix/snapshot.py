@@ -32,6 +32,21 @@ HAS_HASH, PLACEHOLDER = 0x80, 0x40
 SOURCE = re.compile(r"\.(py|pth)$|(^|/)\.load-order-[^/]*$")
 
 
+# Bytes of file names that are no UTF-8 (Python's surrogates, which msgpack does not take), as private characters.
+_KEPT = {0xDC00 + byte: 0x10DC00 + byte for byte in range(0x80, 0x100)}
+_REAL = {there: here for here, there in _KEPT.items()}
+
+
+def kept_name(name: str) -> str:
+    """A name or path as the snapshot holds it."""
+    return name if name.isascii() else name.translate(_KEPT)
+
+
+def real_name(name: str) -> str:
+    """The name or path that a snapshot holds so."""
+    return name if name.isascii() else name.translate(_REAL)
+
+
 class RecordRow(msgspec.Struct, array_like=True, frozen=True):
     """A conda record without its hashes; ``paths`` is the frame with those."""
 
@@ -150,7 +165,7 @@ class SnapshotFiles:
     """The files of a snapshot, each directory decoded when first listed."""
 
     def __init__(self, reader: FrameReader, index: Index) -> None:
-        self.root = index.root
+        self.root = real_name(index.root)
         self.fold = False
         self.unlisted: tuple[Skipped, ...] = ()  # what its writer could not list is among the prefix's problems
         self._reader, self._index = reader, index
@@ -159,19 +174,20 @@ class SnapshotFiles:
 
     def listing(self, path: str) -> Listing | None:
         if path not in self._seen:
-            raw = self._index.folders.get(path)
+            raw = self._index.folders.get(kept_name(path))
             self._seen[path] = None if raw is None else self._decode(path, raw)
         return self._seen[path]
 
     def _decode(self, folder: str, raw: msgspec.Raw) -> Listing:
         rows = msgspec.msgpack.decode(raw, type=dict[str, EntryRow])
-        return {name: self._node(posixpath.join(folder, name), row) for name, row in rows.items()}
+        named = ((real_name(name), row) for name, row in rows.items())
+        return {name: self._node(posixpath.join(folder, name), row) for name, row in named}
 
     def _node(self, path: str, row: EntryRow) -> Entry:
         if row.kind == "dir":
             return Entry("dir", path)
         if row.kind == "link":
-            return Entry("link", target=row.target)
+            return Entry("link", target=real_name(row.target))
         if row.kind != "file":
             return Entry("other")
         ident: Hashable = ("inode", row.inode) if row.inode else ("snapshot", path)
@@ -183,14 +199,14 @@ class SnapshotFiles:
 
     def excerpts(self) -> Iterator[tuple[str, Callable[[], ByteSource]]]:
         """The files of which windows are kept, native files among them, by path, and how to open each (``OSError``)."""
-        for path in sorted(p for p, part in self._parts.items() if part.windows):
+        for path in sorted(real_name(p) for p, part in self._parts.items() if part.windows):
             folder, name = posixpath.split(path)
             node = (self.listing(folder) or {}).get(name)
             if node is not None and node.source is not None:
                 yield path, node.source
 
     def _open(self, path: str, size: int) -> ByteSource:
-        part = self._parts.get(path)
+        part = self._parts.get(kept_name(path))
         name = posixpath.join(self.root, path)
         if part is None:
             if size == 0:
@@ -210,9 +226,9 @@ class SnapshotPrefix(Prefix):
 
     def __init__(self, reader: FrameReader, index: Index) -> None:
         records = [_record(reader, row) for row in index.records]
-        problems = [Skipped(path, reason) for path, reason in index.problems]
+        problems = [Skipped(real_name(path), real_name(reason)) for path, reason in index.problems]
         kept = SnapshotFiles(reader, index)
-        super().__init__(index.root, "snapshot", index.display, kept, records, problems)
+        super().__init__(kept.root, "snapshot", real_name(index.display), kept, records, problems)
         self.excerpts = kept.excerpts
         self._rows = index.damage
         self._numbered = records

@@ -43,7 +43,7 @@ class FrameWriter:
 
     def add(self, data: bytes, level: int = 12) -> Frame:
         parameters = zstandard.ZstdCompressionParameters.from_level(
-            level, source_size=len(data), window_log=max(10, min(27, len(data).bit_length()))
+            level, source_size=len(data), window_log=max(10, min(27, len(data).bit_length())), write_checksum=True
         )
         packed = zstandard.ZstdCompressor(compression_params=parameters).compress(data)
         frame = Frame(self._at, len(packed), len(data))
@@ -78,18 +78,24 @@ class FrameReader:
         frame = Frame(self._index_at, self._index_packed, MAX_FRAME)
         try:
             return msgspec.msgpack.decode(self.read(frame), type=kind)
-        except (msgspec.MsgspecError, OSError) as e:
-            raise InputError("damaged-snapshot", f"{self.path} cannot be understood ({e}).", "make it again") from e
+        except msgspec.MsgspecError as e:
+            raise self._damaged(str(e)) from e
 
     def read(self, frame: Frame) -> bytes:
-        """A frame's bytes. Raises ``OSError`` when it is damaged."""
+        """A frame's bytes. Raises ``InputError`` when it is damaged: one file of an environment may be left out of an
+        answer, a part of its picture may not."""
+        if not 0 <= frame.offset <= frame.offset + frame.packed <= self._size:
+            raise self._damaged("a part of it would lie outside the file")
         packed = self._pread(frame.offset, frame.packed)
         try:
-            if zstandard.frame_content_size(packed) > MAX_FRAME:
-                raise OSError(f"{self.path}: a frame of more than {MAX_FRAME} bytes")
+            if zstandard.frame_content_size(packed) > min(frame.size, MAX_FRAME):
+                raise self._damaged("a part of it is larger than it should be")
             return zstandard.ZstdDecompressor().decompress(packed, max_output_size=min(frame.size, MAX_FRAME))
         except zstandard.ZstdError as e:
-            raise OSError(f"{self.path}: damaged frame ({e})") from e
+            raise self._damaged(str(e)) from e
+
+    def _damaged(self, what: str) -> InputError:
+        return InputError("damaged-snapshot", f"{self.path} is damaged ({what}).", "copy it again, or make it again")
 
     def _pread(self, offset: int, length: int) -> bytes:
         if hasattr(os, "pread"):

@@ -30,6 +30,7 @@ from abicheck.prefix.snapshot import (
     Part,
     PathColumns,
     RecordRow,
+    kept_name,
 )
 from abicheck.prefix.snapshot_file import Frame, FrameWriter
 from abicheck.trees import Entry
@@ -103,10 +104,10 @@ class _Maker:
         sources, left_out = self._sources()
         index = Index(
             version=VERSION,
-            root=self.prefix.root,
-            display=self.prefix.display,
+            root=kept_name(self.prefix.root),
+            display=kept_name(self.prefix.display),
             records=records,
-            problems=tuple((p.path, p.reason) for p in self.prefix.problems),
+            problems=tuple((kept_name(p.path), kept_name(p.reason)) for p in self.prefix.problems),
             folders={k: msgspec.Raw(msgspec.msgpack.encode(v)) for k, v in self.folders.items()},
             frames=tuple(self.frames),
             parts=self.out.add(msgspec.msgpack.encode(self.parts)),
@@ -126,13 +127,13 @@ class _Maker:
             if not folder and name in SKIPPED_FOLDERS:
                 continue
             path = posixpath.join(folder, name)
-            rows[name] = EntryRow(node.kind, node.target, node.size)
+            rows[kept_name(name)] = EntryRow(node.kind, kept_name(node.target), node.size)
             if node.kind == "dir":
                 below.append(path)
             elif node.kind == "file":
-                self.files[path] = node
-                self.inodes.setdefault(node.ident, []).append(path)
-        self.folders[folder] = rows
+                self.files[kept_name(path)] = node
+                self.inodes.setdefault(node.ident, []).append(kept_name(path))
+        self.folders[kept_name(folder)] = rows
         for path in below:
             self._walk(path)
 
