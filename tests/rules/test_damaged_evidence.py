@@ -10,7 +10,7 @@ from tests.prefix.making import Maker
 from tests.rules.made_elf import Bench
 
 from abicheck.engine import check
-from abicheck.model import Confidence, Fact, FileRef, Finding, Origin, Severity
+from abicheck.model import Confidence, Fact, FileRef, Finding, Origin, Remedy, Severity
 from abicheck.prefix import open_prefix
 from abicheck.report import CheckOptions
 from abicheck.rules.damaged_evidence import tell_damage
@@ -52,7 +52,8 @@ def test_any_file_that_a_finding_names(tmp_path: Path) -> None:
     origin = Origin("conda", "ylib", "1.0")
     why = (Fact("lacks it", FileRef("lib/liby.so.1", origin)), Fact("has it", FileRef("lib/libw.so.1", origin)))
     finding = Finding(
-        rule="ABI201", severity=Severity.ERROR, confidence=Confidence.HIGH, what="It will fail.", why=why, remedies=(), key="y"
+        rule="ABI201", severity=Severity.ERROR, confidence=Confidence.HIGH, what="It will fail.", why=why,
+        remedies=(Remedy("do it"),), key="y",
     )  # fmt: skip
     prefix = open_prefix(str(maker.root))
     (told,) = tell_damage(prefix, [finding])
