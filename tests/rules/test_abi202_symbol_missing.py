@@ -47,6 +47,20 @@ def test_the_wheel_s_copy_breaks_the_environment_in_one_order(bench: Bench) -> N
     assert finding.why[0].text == "needs z from liby.so.1"
 
 
+def test_a_variable_of_the_shell_that_leads_past_the_wheel_s_own_copy(bench: Bench) -> None:
+    """LD_LIBRARY_PATH beats a DT_RUNPATH (ELF-6): the file that was taken is named, not only who fails."""
+    own = bench.lib("a/liby.so.1", YZ)
+    ext = bench.ext("z", needed=("a/liby.so.1",), runpath="$ORIGIN/../grid.libs")
+    bench.conda("ylib", files={"lib/liby.so.1": bench.lib("b/liby.so.1", Y)})
+    wheel = bench.wheel(ext, {"grid.libs/liby.so.1": own})
+    assert list(rule.check(bench.scene(wheel))) == []
+    env = {"LD_LIBRARY_PATH": f"{bench.maker.root}/lib"}
+    (finding,) = rule.check(bench.scene(wheel, env=env))
+    assert paths(finding) == (f"{SITE}/grid/{EXT}", "lib/liby.so.1")
+    assert finding.why[0].text == "needs z from liby.so.1"
+    assert finding.conda_package is not None and finding.conda_package.name == "ylib"
+
+
 def test_a_symbol_that_nobody_displaced_has_no_library(bench: Bench) -> None:
     """A load that fails for its own reasons in every order is not blamed on a library of another name."""
     bench.conda("tool", bench.ext("y", needed=()), {"lib/liby.so.1": bench.lib("b/liby.so.1", Y)})

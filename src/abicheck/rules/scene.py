@@ -102,10 +102,33 @@ class Scene(Meetings):
             paths = {u.path for u in group.units}
             for unit, result in self._results(group):
                 if result.outcome in ("failed", "aborted") and result.failure is not None:
+                    result = self._passing_over(group, result)
                     importance = self.importance(group, unit) if unit.path in paths else "demanded"
                     out.append(LoadFailure("alone", unit, group.origin, group.origin, result, importance))
             out += self._loose(group)
         return tuple(out)
+
+    def _passing_over(self, group: Group, result: EventResult) -> EventResult:
+        """A symbol without a version is missing although a library that the project brings has it, because another file
+        of that library's name was found: then that is what the failure is over."""
+        failure = result.failure
+        if failure is None or failure.kind != "MISSING_SYMBOL" or failure.provider:
+            return result
+        symbol = failure.symbol.encode("utf-8", "surrogateescape")
+        own = {
+            str(n.binary.slices[0].identity): self.view.lookup(n.path).real
+            for n in self.natives.get(group.origin, ())
+            if n.binary is not None
+            and isinstance(n.binary.slices[0], ElfSlice)
+            and symbol in n.binary.slices[0].exported
+        }
+        trace = self.stage.simulator.run(group).trace
+        for e in trace.edges:
+            if e.name in own and e.provider is not None and trace.objects[e.requester].path == failure.requester:
+                found = trace.objects[e.provider]
+                if found.real != own[e.name]:
+                    return _over(result, e.name, found.path)
+        return result
 
     def _loose(self, group: Group) -> Iterator[LoadFailure]:
         """Libraries of a subject that no import is seen to load but that its Python code names: opened as ctypes would,
@@ -323,8 +346,13 @@ def _with_provider(diff: Difference, result: EventResult) -> EventResult:
     found = displaced(diff, failure)
     if found is None:
         return result
-    name, now = found
-    return EventResult(result.event, result.outcome, replace(failure, library=name, provider=now.path), result.root)
+    return _over(result, found[0], found[1].path)
+
+
+def _over(result: EventResult, library: str, provider: str) -> EventResult:
+    assert result.failure is not None
+    failure = replace(result.failure, library=library, provider=provider)
+    return EventResult(result.event, result.outcome, failure, result.root)
 
 
 def variant_key(path: str) -> str:
