@@ -145,6 +145,20 @@ def test_no_wheel(here: Path, bench: Bench, make: Callable[[Path], Path], says: 
     assert says in error(abicheck(operand.name, "-p", "env", cwd=here))
 
 
+@pytest.mark.skipif(os.name == "nt", reason="needs a system with links and pipes among its files")
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [(lambda p: p.symlink_to("gone"), "a link to a file that is not there"),
+     (lambda p: p.symlink_to(p.name), "a link to a file that is not there"),
+     (lambda p: os.mkfifo(p), "neither a file nor a folder")],
+    ids=["dangling", "loop", "pipe"],
+)  # fmt: skip
+def test_what_is_there_and_no_file(here: Path, bench: Bench, make: Callable[[Path], object], says: str) -> None:
+    make(here / "toy-1.0-py3-none-any.whl")
+    said = error(abicheck("toy-1.0-py3-none-any.whl", "-p", "env", cwd=here))
+    assert says in said and "did you mean" not in said
+
+
 def test_control_characters_of_a_name_do_not_reach_the_terminal(here: Path, bench: Bench) -> None:
     wheel = controls(here)
     for form in ("text", "json"):
@@ -299,6 +313,17 @@ def test_no_environment(here: Path, make: Callable[[Path], str]) -> None:
     place = make(here)
     said = error(abicheck(plain(here).name, "-p", place, cwd=here))
     assert place in said
+
+
+def test_an_environment_of_which_nothing_tells_the_platform(here: Path, bench: Bench) -> None:
+    """conda's history alone makes it one, and its Python is there."""
+    meta = here / "env" / "conda-meta"
+    for record in meta.glob("*.json"):
+        record.unlink()
+    (meta / "history").write_text("")
+    wheel = bench.wheel(bench.ext())
+    assert "--platform" in error(abicheck(wheel, "-p", "env", cwd=here))
+    assert abicheck(wheel, "-p", "env", "--platform", "linux-64", "--host", "none", cwd=here).status in (0, 1, 4)
 
 
 def test_a_record_that_cannot_be_read_is_told(here: Path) -> None:

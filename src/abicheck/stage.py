@@ -108,8 +108,14 @@ class Stage:
 def choose_host(text: str, subdir: str) -> Host:
     """``--host``: auto, none, single facts, a profile's name or a host file (docs/concepts.md).
 
-    Raises ``UsageError`` when it is none of these.
+    Raises ``UsageError`` when it is none of these, ``InputError`` when nothing tells the platform (no package records).
     """
+    if not subdir:
+        raise InputError(
+            "platform-unknown",
+            "Nothing tells which platform the environment is for: its conda-meta folder has no package records.",
+            "say it: --platform linux-64",
+        )
     if text == "auto":
         return this_machine(subdir)
     if text in ("none", ""):

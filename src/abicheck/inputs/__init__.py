@@ -175,6 +175,9 @@ def _requirement(operand: str, ground: Ground) -> Inputs:
 
 
 def _no_such(operand: str) -> InputError:
+    if os.path.lexists(operand):
+        what = "is a link to a file that is not there" if os.path.islink(operand) else "is neither a file nor a folder"
+        return InputError("not-a-file", f"{operand} {what}.", "give a .whl file, or a folder of wheels")
     folder, name = os.path.split(operand)
     try:
         names = os.listdir(folder or ".")
