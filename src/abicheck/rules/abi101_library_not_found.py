@@ -42,8 +42,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from abicheck.knowledge.msvc_runtime import msvc_runtime
 from abicheck.knowledge.policies import allowed_from_system
-from abicheck.loader.process import Failure
+from abicheck.knowledge.windows_system import windows_system
+from abicheck.loader.process import Failure, Mapped
 from abicheck.loader.scenarios import Group
 from abicheck.model import Confidence, Fact, Finding, Origin, Remedy, Severity
 from abicheck.rules import Rule
@@ -53,7 +55,7 @@ from abicheck.rules.ground import Native
 from abicheck.rules.loads import findings
 from abicheck.rules.naming import use_conda_build
 from abicheck.rules.scene import LoadFailure, Scene
-from abicheck.rules.wording import base, counted, import_first, listed, ref, sentence, tried
+from abicheck.rules.wording import base, conda_install, counted, import_first, listed, ref, sentence, tried
 from abicheck.transaction import Unsatisfied
 
 RULE = Rule(
@@ -76,6 +78,7 @@ def check(scene: Scene) -> Iterator[Finding]:
         if id(f.failure) in late:
             yield _left_to_a_sibling(scene, f, late[id(f.failure)])
     yield from _left_to_an_unknown_host(scene)
+    yield from _left_to_an_installer(scene)
 
 
 def _is_missing(scene: Scene, failure: Failure) -> bool:
@@ -256,4 +259,48 @@ def _left_to_an_unknown_host(scene: Scene) -> Iterator[Finding]:
                 subject=requester,
                 depends_on=("host",),
                 assumption=f"if the host has no {base(asked)}",
+            )  # fmt: skip
+
+
+def _left_to_an_installer(scene: Scene) -> Iterator[Finding]:
+    """Windows: a redistributable runtime that neither wheel nor environment has. Whoever ran its installer has it."""
+    if scene.system != "win":
+        return
+    for group in scene.subjects:
+        missing: dict[str, list[Mapped]] = {}
+        for o in scene.run_of(group).trace.objects:
+            who = windows_system().installed_by(base(o.real).lower()) if o.kept and o.rule == "WIN-22" else None
+            if who is None or not who.endswith("Redistributable"):
+                continue
+            if scene.view.origin(scene.view.lookup(o.requested_by).real) == group.origin:
+                missing.setdefault(who, []).append(o)
+        for who, objects in missing.items():
+            first = objects[0]
+            names = listed(dict.fromkeys(o.requested_as for o in objects))
+            msvc = msvc_runtime()
+            mine = who == windows_system().installed_by("vcruntime140.dll")
+            install = conda_install(scene.prefix.display, msvc.conda_package)
+            yield Finding(
+                rule=RULE.id,
+                severity=Severity.WARNING,
+                confidence=Confidence.MEDIUM,
+                what=sentence(
+                    f"`import {group.label}` works only where the {who} is installed: neither the wheel nor the "
+                    f"environment has {names}."
+                ),
+                why=(
+                    Fact(f"needs {first.requested_as}", ref(scene.view, first.requested_by)),
+                    Fact(f"the installer of the {who} puts it into System32; Windows itself does not bring it",
+                         loader_rule="WIN-22", attempts=tried(scene.view, first.attempts)),
+                ),
+                remedies=(
+                    Remedy("let the environment bring the runtime", install)
+                    if mine
+                    else use_conda_build(scene, group.origin.name),
+                ),
+                key=who,
+                wheel=group.origin,
+                subject=ref(scene.view, first.requested_by),
+                depends_on=("host",),
+                assumption=f"if the host has no {who}",
             )  # fmt: skip
