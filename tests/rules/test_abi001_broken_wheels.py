@@ -55,3 +55,14 @@ def test_requirements_of_old_are_taken_by_an_old_pip(tmp_path: Path, pip: str, i
     maker.conda_distribution("pip", pip)
     wheel = make_wheel(tmp_path / "w", "grid", "2.4", tag="py3-none-any", requires=["six (>=1.8.*)"])
     assert ("ABI001" in {f.rule for f in findings(maker, wheel)}) == is_refused
+
+
+@pytest.mark.parametrize(("pip", "count"), [("26.3", 1), ("22.3", 0)])
+def test_an_environment_that_is_not_pips_to_change(tmp_path: Path, pip: str, count: int) -> None:
+    maker = prefix(tmp_path)
+    maker.conda_distribution("pip", pip)
+    wheel = make_wheel(tmp_path / "w", "grid", "2.4", {"grid.py": b""}, tag="py3-none-any")
+    assert findings(maker, wheel) == ()
+    maker.record("guard", files={"lib/python3.12/EXTERNALLY-MANAGED": b"[externally-managed]\nError=no\n"})
+    found = findings(maker, wheel)
+    assert [(f.rule, f.severity, f.key) for f in found] == [("ABI001", Severity.WARNING, "EXTERNALLY-MANAGED")] * count

@@ -32,12 +32,14 @@ fastgrid-2.4.0-cp312-cp312-manylinux_2_34_x86_64.whl     environment: CPython 3.
 ## When this is wrong
 
 - The host was described otherwise than it is: see `--host`.
+- pip is run with `--break-system-packages`, `--target`, `--prefix` or `--root` where the environment says that it is
+  externally managed (then this is a warning).
 - The wheel's file was renamed so that its name no longer says what is inside.
 
 ## References
 
 PyPA specifications, "Platform compatibility tags"; pypa/packaging `tags.py`, `_manylinux.py`, `_musllinux.py`; PEP 600,
-PEP 656, PEP 703.
+PEP 656, PEP 668, PEP 703.
 """
 
 from __future__ import annotations
@@ -45,10 +47,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from packaging.tags import Tag
+from packaging.version import InvalidVersion, Version
 
 from abicheck.admission import Reason, Refusal, accepted_tags, built_for_musl, platform_tag
 from abicheck.knowledge.platform_names import arch_words, system_words
 from abicheck.model import Confidence, Dependence, Fact, FileRef, Finding, Origin, Remedy, Severity
+from abicheck.overlay import UNOWNED
 from abicheck.rules import Rule
 from abicheck.rules.naming import use_conda_build
 from abicheck.rules.scene import Scene
@@ -65,6 +69,7 @@ RULE = Rule(
     summary="pip will refuse the wheel for this environment's interpreter and platform",
     since="0.1",
 )
+HEEDS_MARKER = Version("23.0")
 _RULES: dict[Reason, str] = {
     "platform": "PY-1", "libc": "MUSL-5", "glibc": "PY-3", "macos": "PY-4", "macos-minor": "PY-4", "python": "PY-1",
     "requires-python": "PY-1", "broken": "PY-11",
@@ -76,6 +81,44 @@ def check(scene: Scene) -> Iterator[Finding]:
         yield _refused(scene, refused)
     for wheel in scene.wheels:
         yield from _renamed(scene, wheel)
+    if scene.transaction is not None and scene.transaction.plans:
+        yield from _managed(scene)
+
+
+def _managed(scene: Scene) -> Iterator[Finding]:
+    """An environment that says it is not pip's to change (PEP 668): pip stops before it looks at any wheel."""
+    path = f"{scene.interpreter.stdlib}/EXTERNALLY-MANAGED"
+    node = scene.prefix.resolve(path).node
+    if node is None or node.kind != "file" or not _heeds_marker(scene):
+        return
+    record = next(iter(scene.prefix.owners(path)), None)
+    origin = record.origin if record is not None else UNOWNED
+    name = scene.prefix.display
+    yield Finding(
+        rule=RULE.id,
+        severity=Severity.WARNING,
+        confidence=Confidence.HIGH,
+        what=sentence(
+            f"pip will refuse to install anything into {name}: the environment says it is externally managed."
+        ),
+        why=(Fact("is there, and pip does not install where it is", FileRef(path, origin), loader_rule="PY-11"),),
+        remedies=(
+            Remedy("make an environment of its own for the wheel"),
+            Remedy("or overrule the marker", "pip install --break-system-packages …"),
+        ),
+        key="EXTERNALLY-MANAGED",
+        conda_package=record.origin if record is not None else None,
+        object=FileRef(path, origin),
+    )
+
+
+def _heeds_marker(scene: Scene) -> bool:
+    """pip looks for the marker from 23.0 on."""
+    dist = scene.prefix.distribution("pip")
+    try:
+        return dist is None or Version(dist.version) >= HEEDS_MARKER
+    except InvalidVersion:
+        return True
 
 
 def _refused(scene: Scene, refused: Refusal) -> Finding:
