@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from tests.rules.made_elf import Bench, paths, rules_of
 from tests.rules.pairs_elf import GRID_FIRST, MINE, THEIRS, TOOL_FIRST, pair
+from tests.wheel.making import make_wheel
 
 from abicheck.model import Confidence, Severity
 from abicheck.rules import abi103_library_captured as rule
@@ -62,3 +63,25 @@ def test_a_library_that_nobody_else_wants_is_silence(bench: Bench) -> None:
     bench.conda("ylib", files={"lib/liby.so.1": bench.lib("b/liby.so.1", Y2)})
     wheel = bench.wheel(bench.ext("y", needed=("a/liby.so.1",), rpath="$ORIGIN"), {"grid/liby.so.1": own})
     assert bench.judged(rule, wheel) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "theirs", "severity"),
+    [("cudnn", "9.1.0", Severity.WARNING), ("cudnn", "9.10.2", Severity.NOTE), ("ynet", "9.1.0", Severity.NOTE)],
+)
+def test_a_library_whose_users_refuse_an_older_one(bench: Bench, name: str, theirs: str, severity: Severity) -> None:
+    """cuDNN's soname has the major number only; who was built for 9.5 compares when it runs."""
+    own = bench.lib(f"a/lib{name}.so.9", Y1)
+    ext = bench.ext("y", needed=(f"a/lib{name}.so.9",), rpath=f"$ORIGIN/../nvidia/{name}/lib")
+    other = bench.lib(f"b/lib{name}.so.9", Y2)
+    bench.maker.record(name, theirs, {f"lib/lib{name}.so.9": other})
+    bench.conda("tool", bench.ext("y", needed=(f"b/lib{name}.so.9",)))
+    grid = bench.wheel(ext)
+    brought = {f"nvidia/{name}/lib/lib{name}.so.9": own}
+    libraries = make_wheel(bench.folder / "wheels", f"nvidia_{name}_cu12", "9.5.0.50", brought, tag="py3-none-any")
+    found = {f.orders.fails[0]: f for f in bench.judged(rule, grid, libraries) if f.orders}
+    after_conda, after_wheel = found["tool._ext", "grid"], found["grid", "tool._ext"]
+    assert after_conda.severity is severity
+    assert any(f"{theirs} serves instead of 9.5.0.50" in f.text for f in after_conda.why) is (severity > Severity.NOTE)
+    # The newer one harms conda's users only where it is the older one.
+    assert (after_wheel.severity > Severity.NOTE) is (name == "cudnn" and theirs == "9.10.2")

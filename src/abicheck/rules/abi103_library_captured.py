@@ -42,7 +42,7 @@ from dataclasses import dataclass
 from abicheck.loader.scenarios import Difference, Meeting, MovedLibrary, loads
 from abicheck.model import Fact, Finding, Severity
 from abicheck.rules import Rule
-from abicheck.rules.builds import compare, is_cxx
+from abicheck.rules.builds import compare, is_cxx, older_than_checked
 from abicheck.rules.ordered import in_one_order
 from abicheck.rules.scene import Scene
 from abicheck.rules.wording import base, counted, listed, ref
@@ -102,7 +102,8 @@ def _finding(scene: Scene, meeting: Meeting, diff: Difference, capture: Capture,
     users = [base(m.requester) for m in moved]
     user, first = loads(diff.alone, moved[0].requester), loads(diff.run, after)
     inner = [b for b in diff.bindings if b.before == before and b.after == after and is_cxx(b.symbol)]
-    risky = bool(inner) and not upward
+    older = older_than_checked(scene, before, after)
+    risky = (bool(inner) and not upward) or older is not None
     consequence = "every symbol asked of it is there"
     if inner:
         bind = "binds" if len(inner) == 1 else "bind"
@@ -119,6 +120,7 @@ def _finding(scene: Scene, meeting: Meeting, diff: Difference, capture: Capture,
             Fact(f"serves {name} because {first} loaded it first", winner, loader_rule=moved[0].edge.rule),
             Fact(f"is what {listed(users)} would get alone", loser),
             Fact(consequence),
+            *([Fact(older)] if older is not None else []),
         ),
         key=name,
         subject=winner,

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from abicheck.binary.macho import MachoSlice
 from abicheck.binary.pe import PeSlice
 from abicheck.binary.recall import digest
+from abicheck.host import version_key
 from abicheck.knowledge.library_names import stem
+from abicheck.knowledge.minor_checked import MinorChecked, minor_checked
 from abicheck.knowledge.upward_compatible import is_upward_compatible
 from abicheck.rules.scene import Scene
 from abicheck.rules.wording import base
@@ -80,3 +82,20 @@ def _equal_bytes(scene: Scene, a: str, b: str) -> bool:
 def is_cxx(symbol: str) -> bool:
     """Whether a symbol is a mangled C++ name, whose meaning depends on class layouts that no soname promises."""
     return bool(_MANGLED.match(symbol))
+
+
+def older_than_checked(scene: Scene, before: str, after: str) -> str | None:
+    """What follows, in one sentence, when the file that serves is an older release of a library whose users compare
+    releases when they run; None for other libraries, and where a release is not known."""
+    row = minor_checked(stem(_name(scene, before)).name)
+    if row is None:
+        return None
+    own, other = _release(scene, row, before), _release(scene, row, after)
+    if not own or not other or version_key(other)[:3] >= version_key(own)[:3]:
+        return None
+    return f"{other} serves instead of {own}: {row.refuses}"
+
+
+def _release(scene: Scene, row: MinorChecked, path: str) -> str:
+    origin = scene.view.origin(scene.view.lookup(path).real)
+    return _version(scene, path) or (origin.version if row.is_of(origin.name) else "")
