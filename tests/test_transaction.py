@@ -221,3 +221,18 @@ def test_a_file_becomes_a_package_and_a_package_a_file(maker: Maker) -> None:
     found = planned(maker, wheel(maker, "grid", "2", {"grid/__init__.py": b"", "mesh": b""}))
     assert (found.obstacles, found.overwritten) == ((), ())
     assert f"{SITE}/grid/__pycache__/__init__.cpython-312.pyc" in found.written
+
+
+def test_eggs_and_links_of_setuptools(maker: Maker) -> None:
+    """An egg goes as a whole; of a project that lies elsewhere only the link goes, and its version is not judged."""
+    egg = f"{SITE}/grid-1.0-py3.12.egg"
+    for path, data in (("EGG-INFO/PKG-INFO", b"Name: Grid\nVersion: 1.0\n"), ("grid.py", b""), ("more/x.txt", b"")):
+        maker.write(f"{egg}/{path}", data)
+    maker.write(f"{SITE}/mesh.egg-link", b"/home/me/mesh\n.\n")
+    maker.write(f"{SITE}/other-1.0-py3.12.egg", b"PK")
+    found = planned(maker, wheel(maker, "grid", "2", {"grid.py": b""}, requires=["mesh>=7"]))
+    (replacement,) = found.replaced
+    assert (replacement.dist.display_name, replacement.dist.version) == ("Grid", "1.0")
+    assert found.removed == {f"{egg}/EGG-INFO/PKG-INFO", f"{egg}/grid.py", f"{egg}/more/x.txt"}
+    assert found.unsatisfied == ()
+    assert planned(maker, wheel(maker, "mesh", "1", {"mesh.py": b""})).removed == {f"{SITE}/mesh.egg-link"}

@@ -315,7 +315,10 @@ def _check(
 
 
 def holds(requirement: Requirement, version: str) -> bool:
-    """Whether a version meets a requirement, as pip asks it of what is installed (pre-releases count)."""
+    """Whether a version meets a requirement, as pip asks it of what is installed (pre-releases count). A version that
+    is told elsewhere (an ``.egg-link``) is not judged."""
+    if not version:
+        return True
     try:
         return requirement.specifier.contains(Version(version), prereleases=True)
     except InvalidVersion:

@@ -21,7 +21,11 @@ class Removal:
 def uninstall(prefix: Prefix, dist: Distribution, exists: Callable[[str], bool]) -> Removal:
     """What pip removes with ``dist``. ``exists``: whether a path is there at that moment."""
     info = dist.path
-    if info.endswith(".egg-info") and prefix.is_folder(info):
+    if info.endswith("/EGG-INFO"):
+        listed = list(_tree(prefix, dist.site_packages))
+    elif info.endswith(".egg-link"):
+        listed = [info]
+    elif info.endswith(".egg-info") and prefix.is_folder(info):
         listed = list(_flat_egg_info(prefix, dist))
     elif info.endswith(".egg-info"):
         return Removal(

@@ -1,4 +1,5 @@
-"""What Python calls installed in a prefix: each .dist-info and .egg-info of site-packages, its installer, its files."""
+"""What Python calls installed in a prefix: each .dist-info and .egg-info of site-packages, each .egg and .egg-link of
+old, its installer, its files."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ from abicheck.prefix.records import CondaRecord
 class Distribution:
     """One installed distribution.
 
-    ``path``: prefix-relative, of its ``.dist-info``/``.egg-info`` folder (or file, for distutils' own). ``installer``:
+    ``path``: prefix-relative, of its ``.dist-info``/``.egg-info`` folder (or file, for distutils' own), of the
+    ``EGG-INFO`` of an egg, or of an ``.egg-link`` (then the version is empty: it is told elsewhere). ``installer``:
     what INSTALLER says (``conda``, ``pip``, ``uv``; empty without one). ``owner``: the conda record that lists its
     metadata.
     """
@@ -61,7 +63,10 @@ class Distribution:
 
     @functools.cached_property
     def editable(self) -> bool:
-        """Whether it was installed with ``pip install -e`` (direct_url.json says so, PEP 610 and 660)."""
+        """Whether it was installed with ``pip install -e`` (direct_url.json says so, PEP 610 and 660) or by ``setup.py
+        develop``."""
+        if self.path.endswith(".egg-link"):
+            return True
         try:
             said = msgspec.json.decode(self.read("direct_url.json") or b"{}")
         except msgspec.MsgspecError:
@@ -156,14 +161,30 @@ def find_distributions(
             if entry.endswith((".dist-info", ".egg-info")):
                 kind = resolve(files, path).node if node.kind == "link" else node
                 if kind is not None and kind.kind in ("dir", "file"):
-                    yield _distribution(files, path, kind.kind == "dir", owner)
+                    yield _distribution(files, path, kind.kind == "dir", owner, entry.rpartition(".")[0])
+            elif entry.endswith(".egg"):
+                inside = resolve(files, posixpath.join(path, "EGG-INFO")).node
+                if inside is not None and inside.kind == "dir":
+                    yield _distribution(files, posixpath.join(path, "EGG-INFO"), True, owner, entry.rpartition(".")[0])
+            elif entry.endswith(".egg-link"):
+                yield _linked(files, path, owner)
 
 
-def _distribution(files: Files, path: str, folder: bool, owner: Callable[[str], CondaRecord | None]) -> Distribution:
+def _linked(files: Files, path: str, owner: Callable[[str], CondaRecord | None]) -> Distribution:
+    """A project that lies elsewhere (``setup.py develop``); what it is there is not part of the environment."""
+    display = posixpath.basename(path).removesuffix(".egg-link")
+    return Distribution(
+        name=canonicalize_name(display), display_name=display, version="", path=path, installer="", requires_dist=(),
+        requires_python="", has_record=False, owner=owner(path), files_of=files,
+    )  # fmt: skip
+
+
+def _distribution(
+    files: Files, path: str, folder: bool, owner: Callable[[str], CondaRecord | None], stem: str
+) -> Distribution:
     def read(name: str) -> bytes | None:
         return read_bytes(files, posixpath.join(path, name) if folder else path)
 
-    stem = posixpath.basename(path).rpartition(".")[0]
     parts = stem.split("-")
     described = parse_metadata(read("METADATA" if path.endswith(".dist-info") else "PKG-INFO") or b"")
     listing = list_folder(files, path) if folder else {}

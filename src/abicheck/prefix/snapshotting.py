@@ -45,7 +45,7 @@ RATIO = 0.17  # packed to slimmed sources, for what is not packed yet
 SMALL = 300_000  # bytes of a package's sources that are always worth their place
 LARGE = 120 << 20  # bytes of sources from which stronger packing is worth its time
 TEXT_LIMIT = 4 << 20
-_METADATA = re.compile(r"\.(dist-info|egg-info)(/|$)")
+_METADATA = re.compile(r"(\.(dist-info|egg-info|egg-link)|/EGG-INFO)(/|$)")
 _POINTER = b"version https://git-lfs"
 
 Examine = Callable[[ByteSource], None]
