@@ -14,7 +14,7 @@ Source: Cython's ``Utility/ImportExport.c`` (FunctionImport, FunctionExport, Pxd
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -29,11 +29,13 @@ _NAME = b"__pyx_capi__"
 _WANTS = b"does not export expected C "
 _WANTS_NEW = b"does not export expected C %.8s "  # 3.2: one text for functions and variables
 _SIGNATURE = re.compile(rb"[A-Za-z_][\w :<>,]*[ *&]*\([^\x00-\x1f\x7f]*\)")
-_TEXTS = re.compile(rb"[ -~]{6,}+(?<=\))(?=\0)")
-_WORDS = re.compile(rb"(?<!\w)[A-Za-z_]\w*+(?=\0)")
+_PRINTABLE = re.compile(rb"[ -~]+")
+SHORTEST = len(b"f(int)")
+_WORDS = re.compile(rb"\b[A-Za-z_]\w*+(?=\0)")
 _IDENTIFIER = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _DOTTED = re.compile(rb"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
-_MODULES = re.compile(rb"(?<=\0)[A-Za-z_]\w*+(?:\.[A-Za-z_]\w*+)++(?=\0)")
+# The byte before is matched, not looked back at: the engine leaps from one to the next.
+_MODULES = re.compile(rb"\0([A-Za-z_]\w*+(?:\.[A-Za-z_]\w*+)++)(?=\0)")
 LONG = 8192  # characters of a signature with all its arguments
 SAME_FUNCTION = 1 << 16  # bytes of code between the import of a module and the look-up of its functions
 
@@ -98,7 +100,7 @@ def _cython_api(source: ByteSource) -> CythonApi | None:
         return CythonApi() if unread else None
     needs = tuple(_called(data)) if "wants" in hits else ()
     after = max((n.group for n in needs), default=-1) + 1
-    modules = _all(_MODULES, data) if "wants" in hits else ()
+    modules = _all(_modules, data) if "wants" in hits else ()
     if gives_packed or _WANTS_NEW in data:
         wanted = tables if "wants" in hits else []
         packed = tuple(Need(after + n, "", *f) for n, table in enumerate(wanted) for f in table)
@@ -107,15 +109,31 @@ def _cython_api(source: ByteSource) -> CythonApi | None:
         return CythonApi((*needs, *packed), known, gives, mixed=gives_packed and bool(wanted), modules=modules)
     if b"\0" + _NAME + b"\0" not in data:
         return CythonApi(needs, modules=modules)
-    return CythonApi(needs, "texts", (), _all(_TEXTS, data), _all(_WORDS, data), modules=modules)
+    return CythonApi(needs, "texts", (), _all(_signatures, data), _all(_WORDS.findall, data), modules=modules)
 
 
-def _all(pattern: re.Pattern[bytes], data: bytes) -> tuple[str, ...]:
-    """What a pattern finds where a file can hold text, each once: not in segments that hold nothing except code (other
+def _modules(data: bytes, begin: int, end: int) -> list[bytes]:
+    """Dotted names of a stretch."""
+    return _MODULES.findall(data, max(begin - 1, 0), end)
+
+
+def _signatures(data: bytes, begin: int, end: int) -> Iterator[bytes]:
+    """Texts of a stretch that end in a parenthesis."""
+    at = data.find(b")\0", begin, end)
+    while at >= 0:
+        start = max(data.rfind(b"\0", begin, at) + 1, begin)
+        text = _PRINTABLE.findall(data, start, at + 1)[-1]
+        if len(text) >= SHORTEST:
+            yield text
+        at = data.find(b")\0", at + 2, end)
+
+
+def _all(find: Callable[[bytes, int, int], Iterable[bytes]], data: bytes) -> tuple[str, ...]:
+    """What is found where a file can hold text, each once: not in segments that hold nothing except code (other
     linkers put read-only data and the file's header into the code's segment, which begins the file then)."""
-    slices = images(data)
-    pieces = [(s.offset, s.offset + s.size) for i in slices for s in i.segments if not (s.code and s.offset)]
-    found = (t for begin, end in pieces or [(0, len(data))] for t in pattern.findall(data, begin, end))
+    texts = [(i.data, s) for i in images(data) for s in i.segments if not (s.code and s.offset)]
+    pieces = [(of, s.offset, s.offset + s.size) for of, s in texts] or [(data, 0, len(data))]
+    found = (t for of, begin, end in pieces for t in find(of, begin, end))
     return tuple(t.decode("ascii") for t in dict.fromkeys(found))
 
 

@@ -242,6 +242,7 @@ def recognise(
     return Recognised(by_exports.family, by_exports.member, "exports", "", by_name.mangled)
 
 
+@cache
 def _by_name(name: Stem) -> Recognised | None:
     for f in families():
         for m in f.members:

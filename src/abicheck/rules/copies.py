@@ -180,7 +180,9 @@ def opens_by_path(scene: Scene, origin: Origin, path: str) -> bool:
 @functools.cache
 def _opening_sources(scene: Scene, origin: Origin) -> tuple[str, ...]:
     texts = (scene.view.read_text(p) for p in scene.files_of(origin) if p.endswith(".py"))
-    return tuple(t for t in texts if t is not None and _OPENS.search(t))
+    # A plain search is many times as fast, and most sources have neither word.
+    likely = (t for t in texts if t is not None and ("DLL(" in t or "LoadLibrary" in t))
+    return tuple(t for t in likely if _OPENS.search(t))
 
 
 def _static(scene: Scene, group: Group, natives: Iterable[Native], known: Mapping[str, Copy]) -> Iterator[Copy]:

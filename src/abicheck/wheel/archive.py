@@ -18,7 +18,7 @@ from abicheck.errors import InputError
 from abicheck.wheel.recent import Recent
 from abicheck.wheel.streams import DeflatedSource, ForeignSource, MemberError, StoredSource, inflate_head
 
-WHOLE = 32 << 20  # members up to this many bytes are inflated at once
+WHOLE = 96 << 20  # members up to this many bytes are inflated at once
 MAX_RATIO = 1100  # deflate cannot exceed 1032:1, so more is a lie or an attack
 MAX_MEMBERS = 400_000
 MAX_DIRECTORY = 256 << 20

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Hashable
 
-KEPT = 128 << 20  # bytes of all members together
+KEPT = 192 << 20  # bytes of all members together: room for two of the largest that are unpacked whole
 
 
 class Recent:
