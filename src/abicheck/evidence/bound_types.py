@@ -82,8 +82,9 @@ def _bound_types(source: ByteSource) -> BoundTypes | None:
         return BoundTypes(ids, conduit)
     data = source.pread(0, source.size)
     imports = sorted({name for image in images(data) for name in _imports(image)})
-    pieces = [s for i in images(data) for s in i.segments if not (s.code and s.offset)]
-    classes = {c for s in pieces for c in _CLASS.findall(data, s.offset, s.offset + s.size) if not _PRIVATE.match(c)}
+    pieces = [(i.data, s) for i in images(data) for s in i.segments if not (s.code and s.offset)]
+    named = (c for of, s in pieces for c in _CLASS.findall(of, s.offset, s.offset + s.size))
+    classes = {c for c in named if not _PRIVATE.match(c)}
     return BoundTypes(ids, conduit, tuple(imports), tuple(sorted(c.decode("ascii") for c in classes)))
 
 
