@@ -58,7 +58,7 @@ _WORDS = {
     "by-conda": "overwritten by another conda package",
     "cut": "cut off",
     "changed": "altered",
-    "hollowed": "removed when pip replaced the distribution",
+    "hollowed": "gone since pip replaced the distribution",
     "absent": "not there",
     "resigned": "signed again",
 }
