@@ -141,7 +141,8 @@ def _types(view: View, path: str) -> tuple[TypeObject, ...]:
 
 
 def _giver(scene: Scene, api: CythonApi, needs: list[Need], own: str) -> _Giver | None:
-    """The module that needs of one group are looked up in."""
+    """The module that needs of one group are looked up in. Where the file does not say: the one that fits best, unless
+    what one of the two gives itself may be among the needs; then it must know all names."""
     if needs[0].module:
         return _module(scene, needs[0].module)
     best, most = None, (0, 0)
@@ -151,8 +152,8 @@ def _giver(scene: Scene, api: CythonApi, needs: list[Need], own: str) -> _Giver 
             continue
         named = sum(giver.api.may_name(n.name) for n in needs)
         given = sum(giver.api.may_give(n.name, n.signature) for n in needs)
-        # Where needs cannot be told from what the module gives itself, most must fit exactly.
-        if (given, named) > most and 2 * (given if api.mixed else named) >= len(needs):
+        sure = named == len(needs) or not (api.mixed or giver.api.mixed)
+        if sure and (given, named) > most and 2 * (given if api.mixed else named) >= len(needs):
             best, most = giver, (given, named)
     return best
 
