@@ -24,7 +24,8 @@ WINDOWS = ("--platform", "win_amd64", "--python-version", "3.11")
 WHEELS = (
     "numpy==1.26.4", "scipy==1.13.1", "h5py==3.11.0", "pyarrow==15.0.2", "shapely==2.0.6", "psycopg2-binary==2.9.9",
     "pyzmq==26.0.3", "pillow==10.4.0", "lxml==5.3.0", "grpcio==1.64.1", "contourpy==1.2.1", "cryptography==42.0.8",
-    "onnxruntime==1.18.1", "cffi==1.16.0", "pycparser==2.22",
+    "onnxruntime==1.18.1", "cffi==1.16.0", "pycparser==2.22", "pyproj==3.7.0", "certifi==2025.11.12", "pymssql==2.3.2",
+    "llvmlite==0.43.0",
 )  # fmt: skip
 IMPORTS = {
     "numpy": "import numpy, numpy.random",
@@ -40,10 +41,14 @@ IMPORTS = {
     "contourpy": "import contourpy",
     "cryptography": "import cryptography.hazmat.bindings._rust",
     "onnxruntime": "import onnxruntime",
+    "pyproj": "import pyproj",
+    "pymssql": "import pymssql",
+    "llvmlite": "import llvmlite.binding",
 }
 PAIRS = (
     ("h5py", "pyarrow"), ("pyarrow", "h5py"), ("scipy", "shapely"), ("zmq", "contourpy"), ("contourpy", "zmq"),
     ("psycopg2", "cryptography"), ("cryptography", "psycopg2"), ("lxml", "pillow"), ("grpc", "onnxruntime"),
+    ("pyproj", "shapely"), ("shapely", "pyproj"), ("pymssql", "psycopg2"), ("llvmlite", "pymssql"),
 )  # fmt: skip
 
 
