@@ -118,3 +118,17 @@ def test_what_is_not_there(bench: Bench, files: list[str], imports: list[str], s
     wheel = bench.wheel(bench.ext())
     with pytest.raises(InputError, match=says):
         trace([f.format(wheel=wheel) for f in files], prefix=str(bench.maker.root), imports=imports, host="none")
+
+
+def test_a_file_on_disk_is_part_of_the_question_whatever_the_host(bench: Bench, tmp_path: Path) -> None:
+    """A path on disk is a FILE too (contract.md section 5); ``--host none`` only says that the host is not known."""
+    bench.conda("tool", bench.ext())
+    away = tmp_path / "away"
+    away.mkdir()
+    (away / "libz.so.1").write_bytes(bench.lib("z/libz.so.1", "int z(void) { return 1; }"))
+    (away / "x.so").write_bytes(bench.ext("z", needed=("z/libz.so.1",), name="x", rpath="$ORIGIN"))
+    told = trace([str(away / "x.so")], prefix=str(bench.maker.root), host="none")
+    assert [e["outcome"] for e in told["events"]] == ["loaded"]
+    assert [o["path"] for o in told["objects"][1:]] == [str(away / "x.so"), str(away / "libz.so.1")]
+    gone = trace([str(away / "gone.so")], prefix=str(bench.maker.root), host="none")["events"][0]
+    assert gone["outcome"] == "failed" and gone["error"].endswith("No such file or directory")

@@ -42,12 +42,14 @@ SCHEMA_VERSION = "1.0"
 def make_stage(
     prefix: Prefix, placed: Iterable[Placed] = (), removed: Iterable[str] = (), *, host: str = "auto",
     env: Mapping[str, str] | None = None, platform: str | None = None, awaited: frozenset[str] = frozenset(),
+    named: Iterable[str] = (),
 ) -> Stage:  # fmt: skip
-    """Lay wheels over a prefix. ``awaited``: import names that come with wheels nobody gave. Raises ``InputError`` (no
-    Python, no platform) and ``UsageError`` (host)."""
+    """Lay wheels over a prefix. ``awaited``: import names that come with wheels nobody gave. ``named``: folders of this
+    machine that are looked at whatever the host. Raises ``InputError`` (no Python, no platform) and ``UsageError``
+    (host)."""
     interpreter, layout = require_interpreter(prefix)
     subdir = platform or prefix.subdir
-    where = choose_host(host, subdir)
+    where = replace(choose_host(host, subdir), named=tuple(named))
     before = view_before(prefix, where)
     laid, gone = tuple(placed), frozenset(removed)
     after = view_after(prefix, where, laid, gone, before) if laid or gone else before
@@ -75,7 +77,7 @@ def trace(
     transaction = plan_transaction(opened, requests, layout)
     placed = [Placed(p.wheel, wheel_origin(p.wheel), p.targets) for p in transaction.plans]
     stage = make_stage(opened, placed, transaction.removed, host=host, env=env, platform=platform,
-                       awaited=_awaited(transaction))  # fmt: skip
+                       awaited=_awaited(transaction), named=_named_folders(files, dll_directories))  # fmt: skip
     process = stage.starter(stage.after)()
     causes: dict[int, dict[str, Any]] = {}
     for directory in dll_directories:
@@ -107,6 +109,16 @@ def _cause(name: str, effect: Effect) -> dict[str, Any]:
 def _awaited(transaction: Transaction) -> frozenset[str]:
     """What the projects are imported as that pip will fetch besides the wheels that are judged."""
     return frozenset(u.name.replace("-", "_") for u in transaction.unsatisfied if u.kind == "fetch")
+
+
+def _named_folders(files: Sequence[str], folders: Sequence[str]) -> Iterator[str]:
+    """Where the files on disk lie that a trace is asked about, and the folders it is given: they are part of the
+    question, not of the host."""
+    for path in (os.path.abspath(f.removesuffix(":global")) for f in files if "!" not in f):
+        if os.path.isfile(path):
+            yield os.path.dirname(path).replace(os.sep, "/")
+            yield os.path.dirname(os.path.realpath(path)).replace(os.sep, "/")
+    yield from (os.path.abspath(f).replace(os.sep, "/") for f in folders if os.path.isdir(f))
 
 
 def _file_events(stage: Stage, laid: Mapping[str, Wheel], text: str) -> list[Event]:

@@ -50,7 +50,8 @@ class Host:
 
     ``complete`` says that a library which is not found here is really absent; otherwise its absence proves nothing.
     ``provides`` lists libraries without files: soname to the version nodes they define (empty: any).
-    ``cpu_level`` is the x86-64 micro-architecture level 1..4, None when unknown.
+    ``cpu_level`` is the x86-64 micro-architecture level 1..4, None when unknown. ``named``: folders of this machine
+    that the question itself names; they are looked at whatever else is known.
     """
 
     kind: HostKind = "none"
@@ -66,6 +67,7 @@ class Host:
     cache: Mapping[str, tuple[CacheEntry, ...]] = field(default_factory=dict)
     directories: tuple[str, ...] = ()
     provides: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    named: tuple[str, ...] = ()
 
     def cached(self, name: str, machine: int, levels: tuple[str, ...]) -> str | None:
         """What ld.so.cache answers for a soname: the best hwcaps match, else the plain entry (ELF-14, ELF-15)."""

@@ -22,6 +22,7 @@ from abicheck.trees import (
     LayeredTree,
     Listing,
     MemoryTree,
+    NamedFolders,
     RecordedTree,
     SplitTree,
     Tree,
@@ -123,7 +124,10 @@ def _own_tree(prefix: Prefix) -> Tree:
 
 
 def _split(prefix: Prefix, tree: Tree, host: Host) -> Tree:
-    return SplitTree(prefix.root, tree, DiskTree() if host.use_files else _home(prefix))
+    outside = DiskTree() if host.use_files else _home(prefix)
+    if host.named and not host.use_files:
+        outside = NamedFolders(host.named, outside)
+    return SplitTree(prefix.root, tree, outside)
 
 
 def _home(prefix: Prefix) -> Tree | None:

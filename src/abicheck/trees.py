@@ -191,6 +191,25 @@ class SplitTree:
         return out
 
 
+class NamedFolders:
+    """Some folders of this machine as they lie, another tree (or nothing) elsewhere."""
+
+    def __init__(self, folders: Iterable[str], elsewhere: Tree | None) -> None:
+        self._folders = tuple(dict.fromkeys(folders))
+        self._disk, self._elsewhere = DiskTree(), elsewhere
+        self._above: dict[str, dict[str, Entry]] = {}
+        for folder in self._folders:
+            for parent, child in _ancestors(folder):
+                self._above.setdefault(parent, {})[posixpath.basename(child)] = Entry("dir", ident=child)
+
+    def listing(self, path: str) -> Listing | None:
+        if any(path == f or path.startswith(f + "/") for f in self._folders):
+            return self._disk.listing(path)
+        out = self._elsewhere.listing(path) if self._elsewhere else None
+        above = self._above.get(path)
+        return out if above is None else {**above, **(out or {})}
+
+
 def _ancestors(root: str) -> list[tuple[str, str]]:
     """(directory, child on the way to root) for every directory above root."""
     out = []
