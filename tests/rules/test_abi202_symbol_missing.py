@@ -47,6 +47,17 @@ def test_the_wheel_s_copy_breaks_the_environment_in_one_order(bench: Bench) -> N
     assert finding.why[0].text == "needs z from liby.so.1"
 
 
+def test_of_a_symbol_in_a_version_the_symbol_is_named(bench: Bench) -> None:
+    """The version node is there, the symbol is not in it (ELF-38)."""
+    script = {"version_script": "V1 { y; z; };"}
+    bench.lib("a/liby.so.1", YZ, **script)
+    bench.conda("ylib", files={"lib/liby.so.1": bench.lib("b/liby.so.1", Y, **script)})
+    (finding,) = bench.judged(rule, bench.wheel(bench.ext("y z", needed=("a/liby.so.1",))))
+    assert finding.why[0].text == "needs z from liby.so.1" and finding.why[0].version == "V1"
+    assert paths(finding) == (f"{SITE}/grid/{EXT}", "lib/liby.so.1")
+    assert finding.remedies[0].command == 'conda install -n env "ylib>1.0"'
+
+
 def test_a_variable_of_the_shell_that_leads_past_the_wheel_s_own_copy(bench: Bench) -> None:
     """LD_LIBRARY_PATH beats a DT_RUNPATH (ELF-6): the file that was taken is named, not only who fails."""
     own = bench.lib("a/liby.so.1", YZ)

@@ -173,12 +173,15 @@ def _reason(failure: Failure) -> str:
     if failure.kind == "MISSING_VERSION":
         return f"version `{failure.version}' not found in the {base(failure.library)} it gets"
     if failure.kind == "MISSING_SYMBOL":
-        symbol = failure.symbol if len(failure.symbol) <= 60 else failure.symbol[:57] + "..."
-        return f"undefined symbol {symbol}"
+        return f"undefined symbol {_shown(failure.symbol)}"
     if failure.rule == "ELF-37":
         asked = f"{base(failure.requester)} asks for versions of {failure.library}"
         return f"{asked}, which nothing loads, and an assertion of the loader fails"
     return ""
+
+
+def _shown(symbol: str) -> str:
+    return symbol if len(symbol) <= 60 else symbol[:57] + "..."
 
 
 def _evidence(scene: Scene, f: LoadFailure) -> Iterator[Fact]:
@@ -186,7 +189,9 @@ def _evidence(scene: Scene, f: LoadFailure) -> Iterator[Fact]:
     requester = ref(view, failure.requester)
     if requester is not None and failure.library:
         library = view.relative(failure.library)
-        wanted = failure.version or failure.symbol or library
+        # Of a symbol in a version it is the symbol that is missing; the version is there (ELF-36 is checked before).
+        wanted = _shown(failure.symbol) if failure.kind == "MISSING_SYMBOL" else failure.version
+        wanted = wanted or failure.symbol or library
         source = f" from {library}" if failure.version or failure.symbol else ""
         yield Fact(f"needs {wanted}{source}", requester, failure.symbol or None, failure.version or None)
     elif requester is not None:
