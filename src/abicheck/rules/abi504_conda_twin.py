@@ -41,7 +41,7 @@ from abicheck.prefix import Prefix
 from abicheck.rules import Rule
 from abicheck.rules.ownership import twin_of, wheel_origin, wheel_ref
 from abicheck.rules.scene import Scene
-from abicheck.rules.wording import conda_install, public, sentence
+from abicheck.rules.wording import conda_install, counted, public, sentence
 from abicheck.transaction import Transaction
 from abicheck.wheel import Wheel
 
@@ -82,7 +82,7 @@ def _twin(prefix: Prefix, wheel: Wheel) -> Iterator[Finding]:
         what=sentence(f"{wheel.display_name} is the conda package {twin.conda}{there}."),
         why=(
             Fact(f"known from: {twin.source}", loader_rule="PY-19"),
-            Fact(f"the wheel brings {len(wheel.natives)} native files of its own",
+            Fact(f"the wheel brings {counted(len(wheel.natives), 'native file')} of its own",
                  wheel_ref(wheel, wheel.natives[0].name, wheel.natives[0].name)),
         ),
         remedies=(Remedy("take the build that uses the environment's libraries", command),),
