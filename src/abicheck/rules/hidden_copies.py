@@ -72,6 +72,8 @@ def _crossed(scene: Scene) -> Iterator[Pair]:
         for b in diff.bindings:
             if b.after is None or b.before is None or b.before == b.after or is_standard(b.symbol):
                 continue
+            if b.before not in diff.run.by_real:
+                continue  # captured as a whole (ELF-2): only the other copy is there
             family = _family_of(b.symbol)
             if family is not None and not shared_constant(scene, b):
                 at = found.setdefault((family, frozenset((b.before, b.after))), {})
