@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 import subprocess
 from pathlib import Path
@@ -64,6 +65,9 @@ def test_hash_functions_give_the_published_values() -> None:
     assert elf_hash(b"GLIBC_2.2.5") == 0x09691A75
     assert gnu_hash(b"") == 5381
     assert gnu_hash(b"printf") == 0x156B2BB8
+    for size in (255, 256, 257, 1000):  # it is computed piece by piece
+        name = bytes(33 + n * 7 % 90 for n in range(size))
+        assert gnu_hash(name) == functools.reduce(lambda h, c: (h * 33 + c) & 0xFFFFFFFF, name, 5381)
 
 
 def test_names_needs_and_paths(gcc: Compiler, tmp_path: Path) -> None:
