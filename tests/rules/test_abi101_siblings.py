@@ -46,3 +46,15 @@ def test_a_file_that_does_not_answer_to_the_name_helps_nobody(bench: Bench) -> N
 def test_importing_the_project_itself_needs_it(bench: Bench) -> None:
     (f,) = judged(bench, code="from . import late\n")
     assert f.severity is Severity.ERROR and f.depends_on == ("host",)
+
+
+@pytest.mark.parametrize(("guarded", "severity"), [(True, Severity.WARNING), (False, Severity.ERROR)])
+def test_a_library_that_importing_the_project_opens(bench: Bench, guarded: bool, severity: Severity) -> None:
+    """A guard does not say that the project works without its library: it may raise an error of its own."""
+    bench.lib("x/libgone.so.1", Y)
+    own = bench.lib("x/libown.so", "int own(void) { return 0; }", needed=("x/libgone.so.1",))
+    load = "ctypes.CDLL(os.path.join(os.path.dirname(__file__), 'lib', 'libown.so'))\n"
+    code = f"try:\n    {load}except OSError as e:\n    problem = e\n" if guarded else load
+    wheel = bench.wheel(None, {"grid/lib/libown.so": own}, code="import ctypes, os\n" + code)
+    (f,) = bench.judged(rule, wheel)
+    assert f.severity is severity and f.key == "libgone.so.1"

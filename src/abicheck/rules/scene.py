@@ -135,7 +135,8 @@ class Scene(Meetings):
         after everything else of the project. Of variants for different libraries it is enough that one loads."""
         run = self.stage.simulator.run(group)
         loading, failing = set(), []
-        tried = {r.event.open for r in run.trace.events}  # what these did is told already
+        # What these did is told already; a guarded one is not: its code may go on without the library, or may not.
+        tried = {r.event.open for r in run.trace.events if not r.event.optional}
         for native in self.natives[group.origin]:
             real = self.view.lookup(native.path).real
             if native.path in tried and real not in run.by_real:
