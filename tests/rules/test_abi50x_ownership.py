@@ -222,6 +222,21 @@ def test_a_package_written_over_entirely_is_one_warning_with_condas_own_command(
     assert told(abi501_file_clobber.judge(found)) == [("note", "psycopg2")], "one cause, one warning"
 
 
+def test_what_a_replaced_distribution_leaves_is_the_replacement_s(maker: Maker) -> None:
+    """Its RECORD lists less than conda linked, and the wheel writes over the rest. Outside site-packages it is told."""
+    listed = maker.distribution("proto", "3", {"proto/__init__.py": b""})
+    left = {f"{SITE}/proto/message.py": b"3", "lib/libproto.so.3": ELF}
+    maker.record("proto", "3", {**listed, **left})
+    inside = {"proto/__init__.py": b"7", "proto/message.py": b"7"}
+    found = install(maker, wheel(maker, "proto", "7", inside))
+    assert told(abi502_distribution_replaced.judge(found)) == [("warning", "proto")]
+    assert told(abi501_file_clobber.judge(found)) == [("note", "proto")], "one cause, one warning"
+    library = {"proto-8.data/data/lib/libproto.so.3": ELF + b"8"}
+    assert told(abi501_file_clobber.judge(install(maker, wheel(maker, "proto", "8", inside | library)))) == [
+        ("warning", "proto")
+    ]
+
+
 def test_what_lies_outside_the_shared_package_is_a_cause_of_its_own(maker: Maker) -> None:
     maker.record("py-opencv", "4.9", {f"{SITE}/cv2/__init__.py": b"", "lib/libopencv.so.4": ELF, "bin/cv": ELF})
     outside = {"opencv_python-4.10.data/data/lib/libopencv.so.4": ELF + b"2"}

@@ -6,7 +6,8 @@
 update` or `conda remove` of that package changes or deletes what the wheel brought, and everything that used conda's
 file uses the wheel's. A shared library is the serious case: other conda packages load the new file without having been
 built for it. Equal content does no harm now (a note); a command replaced by the same project's own launcher neither.
-Files of an import package that both projects bring are told as that (ABI503); here they are a note.
+Files of an import package that both projects bring are told as that (ABI503), and so are those that pip leaves behind
+when it replaces the distribution (ABI502); here they are a note.
 
 ## Why: the loader rule
 
@@ -77,10 +78,13 @@ def judge(transaction: Transaction) -> Iterator[Finding]:
 
 
 def _shared_packages(transaction: Transaction, clobber: Clobber) -> frozenset[str]:
-    """Paths of the wheel in import packages that the conda package brings too: what ABI503 warns of."""
+    """Paths of the wheel in import packages that the conda package brings too: what ABI503 warns of, and ABI502 when
+    pip replaces the distribution and leaves some of its files."""
     layout = transaction.prefix.layout
     if layout is None or severity_of(transaction.prefix, clobber) is Severity.NOTE:
         return frozenset()
+    if any(r.wheel is clobber.wheel and r.dist.owner is clobber.record for r in transaction.replaced):
+        return frozenset(o.path for o in clobber.different if o.path.startswith(f"{layout.purelib}/"))
     found = (o for o in overlaps(transaction) if o.one.wheel is clobber.wheel and o.other.record is clobber.record)
     return frozenset(f"{layout.purelib}/{path}" for o in found for path in o.files)
 
