@@ -144,7 +144,8 @@ def _face(paths: tuple[str, ...]) -> str:
 def _mixture(same: list[str], theirs: tuple[str, ...]) -> str:
     left = len(theirs) - len(same)
     if not same:
-        return f"no file has the same name: all {left} of the other stay and may be imported with these"
+        stay = f"{counted(left, 'file')} of the other {'stays' if left == 1 else 'stay'}"
+        return f"no file has the same name: {stay} and may be imported with these"
     both = f"{counted(len(same), 'file has', 'files have')} the same name, the later install wins: {listed(same)}"
     return f"{both}; {left} of the other stay and may be imported with these" if left else f"{both}; no other is left"
 
