@@ -193,8 +193,26 @@ def test_interposed_libraries_of_a_run(world: World) -> None:
     assert interposed(sim.run(group(world, "plain", "x/plain.so"))) == frozenset()
 
 
+@pytest.mark.parametrize(("name", "counts"), [("ld64.so.2", False), ("libld64.so.2", True)])
+def test_the_dynamic_loader_is_there_before_anybody(world: World, name: str, counts: bool) -> None:
+    """Where the interpreter is not here, the loader's own file is met late, with libc's symbols in it: no key."""
+    world.lib(f"lib/{name}", "int g(void) { return 0; } int use(void) { return g(); }")
+    root = "int use(void); int g(void) { return 1; } int r(void) { return use(); }"
+    world.lib("x/root.so", root, needed=[f"lib/{name}"])
+    found = interposed(simulator(world).run(group(world, "root", "x/root.so")))
+    assert found == (frozenset({world.path(f"lib/{name}")}) if counts else frozenset())
+
+
 @pytest.mark.parametrize(
-    "symbol", ["_ZSt4cout", "_ZNSt6localeC1Ev", "_ZNKSs4sizeEv", "_ZTVSt9exception", "__ZNSt3__16localeC1Ev"]
+    "symbol",
+    [
+        "_ZSt4cout",
+        "_ZNSt6localeC1Ev",
+        "_ZNKSs4sizeEv",
+        "_ZTVSt9exception",
+        "__ZNSt3__16localeC1Ev",
+        "_ZGTtNSt11logic_errorD1Ev",
+    ],
 )
 def test_the_standard_library_s_own(symbol: str) -> None:
     assert is_standard(symbol)

@@ -78,7 +78,7 @@ def interposed(run: Run) -> frozenset[str]:
     roots = {r.root for r in trace.events if r.root is not None}
     out = set()
     for o in objects:
-        if not o.kept or o.event == 0 or o.index in roots:
+        if not o.kept or o.event == 0 or o.index in roots or any(map(_LOADER.fullmatch, o.names)):
             continue
         closure = _closure(o.index, needs) | started
         rows = trace.bindings.get(o.index, ())
@@ -87,8 +87,14 @@ def interposed(run: Run) -> frozenset[str]:
     return frozenset(out)
 
 
-# Itanium manglings of namespace std and __gnu_cxx, and what hangs on them (typeinfo, vtables, guards).
-_STANDARD = re.compile(r"_Z(T[ISV]|GV|Z|)(N[VKO]*)?(St|S[abdios]|N?9__gnu_cxx|N?10__cxxabiv1)")
+# The dynamic loader binds to the C library that needs it. Both are in every process from its start, also in one whose
+# interpreter is not here to say so.
+_LOADER = re.compile(r"ld(?:64|-linux[\w-]*)?\.so\.\d")
+
+
+# Itanium manglings of namespace std and __gnu_cxx, and what hangs on them (typeinfo, vtables, guards, and the transaction
+# clones that the static part of a toolset's libstdc++ leaves in every library: GTt).
+_STANDARD = re.compile(r"_Z(T[ISV]|GV|GT[tn]|Z|)(N[VKO]*)?(St|S[abdios]|N?9__gnu_cxx|N?10__cxxabiv1)")
 
 
 def is_standard(symbol: str) -> bool:
