@@ -236,3 +236,33 @@ def test_unknown_scheme_is_refused_by_pip(tmp_path: Path) -> None:
 def test_no_such_file(tmp_path: Path) -> None:
     error = refused(tmp_path / "toy-1.0-py3-none-any.whl")
     assert error.reference == "unreadable-wheel"
+
+
+@pytest.mark.parametrize("name", ["METADATA", "WHEEL", "RECORD", "entry_points.txt"])
+def test_text_that_is_no_utf8_is_refused_by_pip(tmp_path: Path, name: str) -> None:
+    """pip 26.3, tried with each: it stops with an error about the encoding."""
+    path = rewritten(make_wheel(tmp_path), name, b"X: J\xf6rg\n")
+    (problem,) = [p for p in read_wheel(str(path)).problems if p.kind == "not-utf8"]
+    assert problem.refused and problem.member.endswith(name) and "0xf6" in problem.text
+    fine = rewritten(make_wheel(tmp_path / "fine"), name, "X: Jörg\n".encode())
+    assert all(p.kind != "not-utf8" for p in read_wheel(str(fine)).problems)
+
+
+def test_another_version_inside_is_told_and_not_refused(tmp_path: Path) -> None:
+    """pip 26.3, tried: it installs the file."""
+    path = rewritten(make_wheel(tmp_path), "METADATA", b"Metadata-Version: 2.1\nName: toy\nVersion: 7.0\n")
+    kinds = {p.kind: p.refused for p in read_wheel(str(path)).problems}
+    assert kinds["version-mismatch"] is False
+
+
+def rewritten(path: Path, name: str, data: bytes) -> Path:
+    """The wheel with another content (METADATA and WHEEL: more lines) of one file of its dist-info folder."""
+    with zipfile.ZipFile(path) as old:
+        files = {n: old.read(n) for n in old.namelist()}
+    key = f"toy-1.0.dist-info/{name}"
+    keep = files.get(key, b"") if b"Name:" not in data else b""
+    files[key] = keep + data
+    with zipfile.ZipFile(path, "w") as new:
+        for n, content in files.items():
+            new.writestr(n, content)
+    return path

@@ -41,6 +41,7 @@ ProblemKind = Literal[
     "scheme-unknown",
     "name-mismatch",
     "version-mismatch",
+    "not-utf8",
     "wheel-version",
     "script-invalid",
     "requirement-invalid",
@@ -177,6 +178,7 @@ def read_wheel(path: str, *, limits: Limits | None = None) -> Wheel:
     console, gui = dict(points.get("console_scripts", {})), dict(points.get("gui_scripts", {}))
     members = tuple(_members(archive))
     problems = [
+        *_encoding_problems(archive, dist_info),
         *_identity_problems(name, str(version), described.name, described.version, wheel_file.version),
         *_member_problems(archive),
         *_record_problems(record_data, record, members, dist_info),
@@ -245,14 +247,25 @@ def _members(archive: Archive) -> list[Member]:
     return [Member(i.name, i.size, i.crc, i.name in native) for i in archive.items]
 
 
+def _encoding_problems(archive: Archive, dist_info: str) -> list[Problem]:
+    """Files that pip decodes before it installs anything, and stops at (PY-11)."""
+    out = []
+    for name in ("METADATA", "WHEEL", "RECORD", "entry_points.txt"):
+        try:
+            (_optional(archive, f"{dist_info}/{name}") or b"").decode("utf-8")
+        except UnicodeDecodeError as e:
+            text = f"its {name} is not UTF-8 (byte {e.object[e.start]:#04x} at {e.start})"
+            out.append(Problem("not-utf8", text, f"{dist_info}/{name}", refused=True))
+    return out
+
+
 def _identity_problems(name: str, version: str, said: str, said_version: str, wheel_version: str) -> list[Problem]:
     out = []
     if said and canonicalize_name(said) != name:
         out.append(Problem("name-mismatch", f"the file name says {name}, its METADATA {said}", refused=True))
     if said_version and said_version != version and not _same_version(said_version, version):
-        out.append(
-            Problem("version-mismatch", f"the file name says {version}, its METADATA {said_version}", refused=True)
-        )
+        # pip takes the file all the same; only when it looks for a version by name does it go on to the next one.
+        out.append(Problem("version-mismatch", f"the file name says {version}, its METADATA {said_version}"))
     major = wheel_version.partition(".")[0]
     if not major.isdecimal() or int(major) > 1:
         out.append(Problem("wheel-version", f"Wheel-Version is {wheel_version or 'missing'}, not 1.x", refused=True))
