@@ -58,6 +58,18 @@ def test_inline_functions_are_notes(bench: Bench, mine: str, theirs: str) -> Non
     assert all(f.severity is Severity.NOTE for f in found)
 
 
+@pytest.mark.parametrize(("name", "function"), [("libstdc++.so.6", "g"), ("libnet.so.1", "_ZdlPvm")])
+def test_what_others_are_meant_to_replace_is_a_note(bench: Bench, name: str, function: str) -> None:
+    """Libraries carry parts of a newer libstdc++ linked in, and replace its operators: everybody works on."""
+    theirs = OTHER.replace("g(", f"{function}(").replace(f"use_{function}", "use_g")
+    net = bench.lib(f"b/{name}", theirs)
+    bench.conda("tool", bench.ext("use_g", needed=(f"b/{name}",)), {f"lib/{name}": net})
+    own = bench.lib("a/libother.so", f"int {function}(void) {{ return 1; }}")
+    wheel = bench.wheel(bench.ext(), {"grid/libother.so": own}, code=GLOBALLY.format("libother.so"))
+    (finding,) = bench.judged(rule, wheel)
+    assert finding.severity is Severity.NOTE
+
+
 def test_one_runtime_for_another_is_a_note(bench: Bench) -> None:
     """An OpenMP runtime that is opened for all serves the users of another one: that is what it is made for."""
     gomp = "void GOMP_parallel(void) {} void GOMP_barrier(void) { GOMP_parallel(); }"

@@ -92,8 +92,8 @@ def interposed(run: Run) -> frozenset[str]:
 _LOADER = re.compile(r"ld(?:64|-linux[\w-]*)?\.so\.\d")
 
 
-# Itanium manglings of namespace std and __gnu_cxx, and what hangs on them (typeinfo, vtables, guards, and the transaction
-# clones that the static part of a toolset's libstdc++ leaves in every library: GTt).
+# Itanium manglings of namespace std and __gnu_cxx, and what hangs on them (typeinfo, vtables, guards, and GTt: the
+# transaction clones that the static part of a toolset's libstdc++ leaves in every library).
 _STANDARD = re.compile(r"_Z(T[ISV]|GV|GT[tn]|Z|)(N[VKO]*)?(St|S[abdios]|N?9__gnu_cxx|N?10__cxxabiv1)")
 
 

@@ -47,7 +47,7 @@ from abicheck.loader.capture import is_standard
 from abicheck.loader.scenarios import Difference, Meeting, MovedBinding, loads
 from abicheck.model import Fact, Finding, Severity
 from abicheck.rules import Rule
-from abicheck.rules.builds import compare
+from abicheck.rules.builds import compare, is_cxx
 from abicheck.rules.ordered import in_one_order
 from abicheck.rules.scene import Scene
 from abicheck.rules.wording import base, listed, ref
@@ -105,7 +105,7 @@ def _finding(
     inner = any(b.object == before for b in moved)
     mixed = twins.same_library and not (twins.upward or twins.same_version) and bool(stays or inner)
     names = listed(b.symbol for b in moved)
-    stranger = not mixed and not twins.same_library and _own_code_displaced(scene, before, after, moved)
+    stranger = not (mixed or twins.same_library or twins.upward) and _own_code_displaced(scene, before, after, moved)
     last = (
         f"the rest still uses {base(before)}"
         + (f" ({_count(stays)} of the same files)" if stays else "")
@@ -140,8 +140,9 @@ def _finding(
 
 
 def _own_code_displaced(scene: Scene, before: str, after: str, moved: list[MovedBinding]) -> bool:
-    """Whether a library loses functions or variables of its own to a stranger that happens to define the names: strong
-    definitions in both, and not two runtimes of which one may stand for the other."""
+    """Whether a library loses functions or variables of its own to a stranger that happens to define the names: C names
+    with strong definitions in both, and not two runtimes of which one may stand for the other. (A C++ name says what
+    it is; another static copy of it is the same function.)"""
     mine, theirs = scene.slice(before), scene.slice(after)
     if not isinstance(mine, ElfSlice) or not isinstance(theirs, ElfSlice):
         return False
@@ -151,7 +152,7 @@ def _own_code_displaced(scene: Scene, before: str, after: str, moved: list[Moved
     ]
     if kinds[0] is not None and kinds[1] is not None and kinds[0].family == kinds[1].family:
         return False
-    own = (b.symbol.encode("utf-8", "surrogateescape") for b in moved if b.object == before)
+    own = (b.symbol.encode("utf-8", "surrogateescape") for b in moved if b.object == before and not is_cxx(b.symbol))
     return any(_is_strong(mine, name) and _is_strong(theirs, name) for name in own)
 
 
