@@ -207,6 +207,19 @@ def test_names_that_are_no_utf8(maker: Maker) -> None:
     assert folder.read(f"{place}/link.py") is not None
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a system whose paths may be long")
+def test_folders_as_deep_as_paths_are_long(maker: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(maker.root / maker.site)
+    for _ in range(1200):
+        os.mkdir("d")
+        os.chdir("d")
+    _, snap = pair(maker)
+    for _ in range(1200):  # what clears temporary folders away goes no deeper than Python's stack
+        os.chdir("..")
+        os.rmdir("d")
+    assert set(snap.files.listing("/".join([maker.site, *["d"] * 1199])) or ()) == {"d"}
+
+
 def test_place_that_cannot_be_written(maker: Maker, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be written"):
         write_snapshot(open_prefix(str(maker.root)), str(tmp_path / "no" / "x.snap"), examine=examine)

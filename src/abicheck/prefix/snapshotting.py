@@ -96,7 +96,7 @@ class _Maker:
         self._waiting: list[tuple[str, int, int, tuple[tuple[int, int], ...], dict[str, bytes]]] = []
 
     def make(self, host: bytes | None) -> tuple[int, int, tuple[str, ...]]:
-        self._walk("")
+        self._walk()
         self._number_inodes()
         natives = self._natives()
         self._metadata()
@@ -120,7 +120,15 @@ class _Maker:
 
     # -- listings ------------------------------------------------------------
 
-    def _walk(self, folder: str) -> None:
+    def _walk(self) -> None:
+        todo = [""]
+        while todo:
+            folder = todo.pop()
+            self.folders[kept_name(folder)], below = self._listed(folder)
+            todo += reversed(below)
+
+    def _listed(self, folder: str) -> tuple[dict[str, EntryRow], list[str]]:
+        """One directory's rows, and the directories in it that are to be walked too."""
         rows: dict[str, EntryRow] = {}
         below = []
         for name, node in sorted((self.prefix.files.listing(folder) or {}).items()):
@@ -133,9 +141,7 @@ class _Maker:
             elif node.kind == "file":
                 self.files[kept_name(path)] = node
                 self.inodes.setdefault(node.ident, []).append(kept_name(path))
-        self.folders[kept_name(folder)] = rows
-        for path in below:
-            self._walk(path)
+        return rows, below
 
     def _number_inodes(self) -> None:
         """Hard links inside the prefix are one file to a loader (GEN-5): such files share a number."""
