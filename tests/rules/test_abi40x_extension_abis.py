@@ -106,6 +106,7 @@ def test_wheel_for_numpy_1_in_an_environment_with_2(maker: Maker) -> None:
     assert (f.severity, f.confidence) == (Severity.ERROR, Confidence.HIGH)
     assert f.what.startswith("`import user` will fail") and "numpy 2.1.3" in f.what
     assert f.conda_package is not None and f.conda_package.name == "numpy"
+    assert f.object is not None and f.object.origin.name == "numpy"
     assert f.why[0].loader_rule == "PY-16" and any(r.command and '"numpy<2"' in r.command for r in f.remedies)
 
 

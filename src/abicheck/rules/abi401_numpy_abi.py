@@ -160,7 +160,7 @@ def _finding(
     who = "this install" if was is not None else "the environment"
     if now.assumed:
         who, change = "pip", f"will replace numpy {was.version} by" if was is not None else "will fetch"
-    numpy_file = f"{scene.view.root}/{scene.layout.platlib}/numpy/version.py"
+    numpy_file = None if now.assumed else ref(scene.view, f"{scene.view.root}/{scene.layout.platlib}/numpy/version.py")
     return Finding(
         rule=RULE.id,
         severity=_severity(scene, group, now, worst.refusal.kind, importance),
@@ -171,7 +171,7 @@ def _finding(
         ),
         why=(
             Fact(f"compiled {worst.refusal.demands}; modules: {modules}", subject, loader_rule="PY-16"),
-            Fact(f"numpy {now.version} {worst.refusal.offers}", None if now.assumed else ref(scene.view, numpy_file)),
+            Fact(f"numpy {now.version} {worst.refusal.offers}", numpy_file),
             Fact(f"Python will say: {worst.refusal.message}"),
         ),
         remedies=tuple(_remedies(scene, group, worst.refusal, was, culprit)),
@@ -179,6 +179,7 @@ def _finding(
         wheel=culprit if culprit is not None else group.origin,
         conda_package=conda_among(group.origin, now.origin),
         subject=subject,
+        object=numpy_file,
         depends_on=() if sure else ("python-code",),
         assumption=" and ".join(
             a for a in (now.assumed, "" if sure else f"if the program imports {worst.unit.module}") if a
