@@ -20,6 +20,7 @@ from abicheck.evidence.bound_types import bound_types
 from abicheck.evidence.cython_api import cython_api
 from abicheck.evidence.embedded import banner_version, embedded
 from abicheck.evidence.extensions import shared
+from abicheck.evidence.first_objects import first_objects
 from abicheck.evidence.numpy_api import numpy_api
 from abicheck.evidence.proj_database import proj_layout
 from abicheck.evidence.type_objects import type_objects
@@ -81,6 +82,7 @@ def ask(source: ByteSource, bare: frozenset[str]) -> None:
     """The questions that scan a whole native file. Extension modules are asked what they share and name."""
     found = embedded(source)
     embedded(source, "openmp")
+    first_objects(source)
     wanted = {(e.family, e.member) for e in found} | set(_by_name(source.name))
     for family, which in sorted(wanted):
         banner_version(source, member(family, which))

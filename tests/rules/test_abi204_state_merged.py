@@ -19,6 +19,33 @@ CONSTANT = STATIC.replace("static int v", "static const int v").replace(
 )
 CONSTANT = CONSTANT.replace("v[0]++", "v[1]")
 SYMBOL = "_ZN1SIiE1vE"
+RUNTIME = """
+extern "C" int __cxa_guard_acquire(long long *g) {{ return !*g; }}
+extern "C" void __cxa_guard_release(long long *g) {{ *g = 1; }}
+char heap[1024];
+void *operator new(decltype(sizeof 0)) {{ return heap; }}
+"""
+# An object made at run time: the pointer that the function keeps has one size, what it points to has that of a build.
+MADE = (
+    RUNTIME
+    + """
+template<class T> struct S {{ long room[{0}]; static S *get() {{ static S *v = new S; return v; }} }};
+extern "C" int y(void) {{ return S<int>::get()->room[0]++; }}
+"""
+)
+# The whole object lies in the static storage, so its size tells its layout.
+KEPT = (
+    RUNTIME
+    + """
+int made(void) {{ return 1; }}
+template<class T> struct S {{ long room[3]; S() {{ room[0] = made(); }}
+                             static S *get() {{ static S v; return &v; }} }};
+extern "C" int y(void) {{ return S<int>::get()->room[0]++; }}
+"""
+)
+HIDDEN_SIZE = MADE.replace("new S;", "make();") + "template<class T> S<T> *S<T>::make() {{ return new S; }}"
+HIDDEN_SIZE = HIDDEN_SIZE.replace("static S *get()", "static S *make(); static S *get()")
+FIRST = "-O2", "-w", "-fno-exceptions"
 
 
 @pytest.fixture
@@ -68,3 +95,32 @@ def test_one_library_alone_is_silence(bench: Bench) -> None:
     own = bench.lib("a/libone.so", STATIC.format(4), language="c++")
     wheel = bench.wheel(bench.ext("y", needed=("a/libone.so",), rpath="$ORIGIN"), {"grid/libone.so": own})
     assert bench.judged(rule, wheel) == []
+
+
+def test_made_objects_of_one_size_are_a_note(bench: Bench) -> None:
+    """As two builds of one release, the one inside an extension module: real processes run in both orders."""
+    found = bench.judged(rule, two(bench, MADE.format(8), MADE.format(8), *FIRST))
+    assert len(found) == 2 and {f.severity for f in found} == {Severity.NOTE}
+    assert all("will share 1 static object with" in f.what for f in found)  # its guard is no object of its own
+
+
+def test_a_made_object_that_is_too_small_is_an_error(bench: Bench) -> None:
+    """As a real process shows: the mutex that the one build expects in an object that the other made smaller aborts;
+    in the other order there is room enough."""
+    found = {
+        f.orders.fails[0]: f for f in bench.judged(rule, two(bench, MADE.format(4), MADE.format(8), *FIRST)) if f.orders
+    }
+    small, large = found["grid", "tool._ext"], found["tool._ext", "grid"]
+    assert (small.severity, large.severity) == (Severity.ERROR, Severity.WARNING)
+    assert any("makes an object of 64 bytes for it" in f.text for f in small.why)
+    assert any("makes an object of 32 bytes for it; it is loaded first" in f.text for f in small.why)
+
+
+def test_a_made_object_of_unknown_size_is_a_warning(bench: Bench) -> None:
+    found = bench.judged(rule, two(bench, HIDDEN_SIZE.format(8), HIDDEN_SIZE.format(8), "-O0", *FIRST[1:]))
+    assert len(found) == 2 and {f.severity for f in found} == {Severity.WARNING}
+
+
+def test_an_object_that_is_kept_itself_shows_its_size(bench: Bench) -> None:
+    found = bench.judged(rule, two(bench, KEPT.format(), KEPT.format(), *FIRST))
+    assert len(found) == 2 and {f.severity for f in found} == {Severity.NOTE}

@@ -27,7 +27,10 @@ two.so   reg::Holder<int>::c   1 MiB     binds to one.so's if that was imported 
 
 ## When this is wrong
 
-- The merged objects are constants, or have one layout in both builds: then this is a note.
+- The merged objects are constants: then nothing is said. They have one layout in both builds: then this is a note. An
+  object made at run time has, when its size is one; where only a pointer is kept (`static T *object = new T`), when
+  both builds allocate as much for what it points to (read from x86-64 code; where it cannot be read, the warning
+  stays). A smaller object served to a build that makes a larger one is an error, the other way round a warning.
 
 ## References
 
@@ -41,6 +44,7 @@ from dataclasses import dataclass
 
 from abicheck.binary.elf import ElfSlice
 from abicheck.binary.macho import MachoSlice
+from abicheck.evidence.first_objects import first_objects
 from abicheck.knowledge.library_names import stem
 from abicheck.loader.capture import is_standard
 from abicheck.loader.scenarios import Difference, Meeting, MovedBinding, loads
@@ -91,33 +95,74 @@ def _merges(diff: Difference) -> dict[tuple[str, str], list[MovedBinding]]:
 @dataclass(frozen=True, slots=True)
 class Merged:
     """Symbols whose definitions in two files became one, sorted. ``sizes``: of all of them, the definition that is lost
-    and the one that serves; ``clash``: those of two sizes; ``mutable``: those that either side can write; ``guarded``:
-    of these the guards of objects that are made at run time, by one build's constructor for the other's methods."""
+    and the one that serves; ``clash``: those of two sizes; ``mutable``: those that either side can write; ``unlike``:
+    of these the guards of objects that are made at run time, by one build's constructor for the other's methods, and
+    that nothing shows to have one layout; ``made``: bytes that the two sides allocate for each of these, where known.
+    """
 
     sizes: Mapping[str, tuple[Size | None, Size | None]]
     clash: tuple[str, ...]
     mutable: tuple[str, ...]
-    guarded: tuple[str, ...]
+    unlike: tuple[str, ...]
+    made: Mapping[str, tuple[int | None, int | None]]
 
     @property
     def worst(self) -> tuple[str, ...]:
         """The symbols to tell of."""
-        return self.clash or self.guarded or self.mutable
+        return self.clash or self.too_small or self.unlike or self.mutable
+
+    @property
+    def too_small(self) -> tuple[str, ...]:
+        """Guards of objects that one build makes smaller than the other uses them: it reads and writes past the end."""
+        return tuple(s for s, (own, served) in self.made.items() if own and served and served < own)
+
+    @property
+    def objects(self) -> int:
+        """How many objects are shared, their guards not counted."""
+        told = self.mutable or self.clash
+        return sum(not _is_guard(s) for s in told) or len(told)
 
 
 def _merged(scene: Scene, before: str, after: str, moved: Iterable[MovedBinding]) -> Merged:
     sizes = {b.symbol: (definition(scene, before, b.symbol), definition(scene, after, b.symbol)) for b in moved}
     clash = sorted(s for s, (a, b) in sizes.items() if a and b and a.size != b.size and a.size and b.size)
     mutable = sorted(s for s, (a, b) in sizes.items() if (a and a.writable) or (b and b.writable))
-    guarded = (s for s in mutable if s.lstrip("_").startswith("ZGV") and not is_standard(s))
-    return Merged(sizes, tuple(clash), tuple(mutable), tuple(guarded))
+    guards = [s for s in mutable if _is_guard(s) and not is_standard(s)]
+    unlike = [s for s in guards if not _has_one_layout(scene, before, after, s)]
+    made = {s: (_made(scene, before, s), _made(scene, after, s)) for s in unlike}
+    return Merged(sizes, tuple(clash), tuple(mutable), tuple(unlike), made)
+
+
+def _is_guard(symbol: str) -> bool:
+    return symbol.lstrip("_").startswith("ZGV")
+
+
+def _has_one_layout(scene: Scene, before: str, after: str, guard: str) -> bool:
+    """Whether what a guard stands for is laid out alike in both files, as far as sizes tell: its own, and when it has
+    the size of a pointer, that of what is allocated for it."""
+    name = guard.replace("ZGV", "Z", 1)
+    mine, theirs = definition(scene, before, name), definition(scene, after, name)
+    if mine is None or theirs is None or not mine.size or mine.size != theirs.size:
+        return False
+    part = scene.slice(before)
+    if isinstance(part, ElfSlice) and mine.size != part.elf_class // 8:
+        return True
+    made = _made(scene, before, guard)
+    return made is not None and made == _made(scene, after, guard)
+
+
+def _made(scene: Scene, path: str, guard: str) -> int | None:
+    """Bytes that a file's code allocates for the object of a guard, None when that cannot be read."""
+    return (scene.view.ask(path, first_objects) or {}).get(guard)
 
 
 def _severity(scene: Scene, before: str, after: str, merged: Merged) -> Severity | None:
     """None for constants of one size: whichever copy serves, nothing changes."""
-    if merged.clash or (merged.mutable and _is_cxx_runtime(scene, before) and _is_cxx_runtime(scene, after)):
+    if merged.clash or merged.too_small:
         return Severity.ERROR
-    if merged.guarded:
+    if merged.mutable and _is_cxx_runtime(scene, before) and _is_cxx_runtime(scene, after):
+        return Severity.ERROR
+    if merged.unlike:
         return Severity.WARNING
     return Severity.NOTE if merged.mutable else None
 
@@ -141,7 +186,7 @@ def _finding(
     lost, serving = merged.sizes[symbol]
     winner, loser = ref(scene.view, after), ref(scene.view, before)
     assert winner is not None and loser is not None
-    shared = counted(len(merged.mutable or merged.clash), "static object")
+    shared = counted(merged.objects, "static object")
     yield in_one_order(
         scene,
         meeting,
@@ -151,9 +196,9 @@ def _finding(
         what=f"`{user}` will share {shared} with {winner.origin.label} ({base(after)}) if `{brings}` is imported "
         "first.",
         why=(
-            Fact(f"defines {symbol}{_bytes(lost)} for itself", loser, symbol),
-            Fact(f"defines it{_bytes(serving)} and is loaded first, so its object serves both", winner, symbol,
-                 loader_rule=moved[0].rule or "ELF-30"),
+            Fact(f"defines {symbol}{_bytes(lost)} for itself{_allocates(merged, 0)}", loser, symbol),
+            Fact(f"defines it{_bytes(serving)}{_allocates(merged, 1)}; it is loaded first, so its object serves both",
+                 winner, symbol, loader_rule=moved[0].rule or "ELF-30"),
             Fact(f"merged: {listed(merged.worst)}"),
         ),
         key=f"{base(before)} {symbol}",
@@ -167,6 +212,12 @@ def _finding(
 
 def _bytes(definition: Size | None) -> str:
     return f" of {definition.size} bytes" if definition is not None and definition.size else ""
+
+
+def _allocates(merged: Merged, side: int) -> str:
+    """What a side allocates for the object that is told of."""
+    size = merged.made.get(merged.worst[0], (None, None))[side]
+    return f" and makes an object of {counted(size, 'byte')} for it" if size is not None else ""
 
 
 def _is_cxx_runtime(scene: Scene, path: str) -> bool:
