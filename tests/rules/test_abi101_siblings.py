@@ -48,13 +48,23 @@ def test_importing_the_project_itself_needs_it(bench: Bench) -> None:
     assert f.severity is Severity.ERROR and f.depends_on == ("host",)
 
 
-@pytest.mark.parametrize(("guarded", "severity"), [(True, Severity.WARNING), (False, Severity.ERROR)])
-def test_a_library_that_importing_the_project_opens(bench: Bench, guarded: bool, severity: Severity) -> None:
-    """A guard does not say that the project works without its library: it may raise an error of its own."""
+@pytest.mark.parametrize(
+    ("handler", "severity"),
+    [
+        ("problem = e", Severity.WARNING),
+        ("lib = ctypes.CDLL('libfar.so.1')", Severity.WARNING),
+        ("raise ImportError('no') from e", Severity.ERROR),
+        ("errors = [e]\nif not done:\n    raise RuntimeError(errors)", Severity.ERROR),
+        ("", Severity.ERROR),
+    ],
+)
+def test_a_library_that_importing_the_project_opens(bench: Bench, handler: str, severity: Severity) -> None:
+    """A guard does not say that the project works without its library: what its code does then is looked at."""
     bench.lib("x/libgone.so.1", Y)
     own = bench.lib("x/libown.so", "int own(void) { return 0; }", needed=("x/libgone.so.1",))
     load = "ctypes.CDLL(os.path.join(os.path.dirname(__file__), 'lib', 'libown.so'))\n"
-    code = f"try:\n    {load}except OSError as e:\n    problem = e\n" if guarded else load
-    wheel = bench.wheel(None, {"grid/lib/libown.so": own}, code="import ctypes, os\n" + code)
+    guarded = f"done = False\ntry:\n    {load}    done = True\nexcept OSError as e:\n    {handler}\n"
+    wheel = bench.wheel(None, {"grid/lib/libown.so": own}, code="import ctypes, os\n" + (guarded if handler else load))
     (f,) = bench.judged(rule, wheel)
     assert f.severity is severity and f.key == "libgone.so.1"
+    assert ("`import grid` will fail" in f.what) == (severity is Severity.ERROR)

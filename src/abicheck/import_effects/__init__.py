@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abicheck.import_effects.facts import Effect, ImportContext, Link, Memory
+from abicheck.import_effects.failing import fatal_loads
 from abicheck.import_effects.session import Session
 from abicheck.import_effects.startup import start
 
@@ -13,6 +14,7 @@ __all__ = [
     "Memory",
     "Session",
     "derive",
+    "fatal_loads",
     "modules_of_extension",
     "new_session",
     "startup_effects",

@@ -115,6 +115,7 @@ class Core(ABC):
         self.guards: list[tuple[tuple[t.Handler, ...], str]] = []  # handlers around, with the module they stand in
         self.running: Frame | None = None  # the innermost block
         self.handling: list[str] = []  # exceptions whose handlers are being walked
+        self.unclear = False  # an exception passed something that may have caught it
         self.muted = False  # values are computed again: their effects stand already
         self.flags = self.target.default_flags
         self.depth = 0
@@ -207,6 +208,11 @@ class Core(ABC):
         if any(module == here and caught_by(handlers, kind) for handlers, module in self.guards):
             raise Raised(kind)
         return otherwise
+
+    def raises(self, kind: str) -> bool:
+        """Whether a ``raise`` is followed. One that nothing around catches would end the import, which is taken to
+        succeed: whatever led there was judged wrongly."""
+        return kind in IMPORT_ERRORS or any(caught_by(handlers, kind) for handlers, _ in self.guards)
 
     @contextmanager
     def limited(self, steps: int = MAX_VALUE_STEPS) -> Iterator[None]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from abicheck.import_effects import tree as t
 from abicheck.import_effects.branches import join
-from abicheck.import_effects.core import IMPORT_ERRORS, Frame, Raised, Signal, caught_by
+from abicheck.import_effects.core import Frame, Raised, Signal, caught_by
 from abicheck.import_effects.values import (
     LAZY,
     THING,
@@ -189,7 +189,11 @@ def _with(m: Statements, frame: Frame, s: t.With) -> Signal | None:
             m.assign(frame, target, entered)
     if suppressed:
         return _try(m, frame, t.Try(s.body, (t.Handler((), "", ()),), (), (), s.line))
-    end = m.block(frame, s.body)
+    try:
+        end = m.block(frame, s.body)
+    except Raised:
+        m.unclear = True
+        raise
     for source, _ in s.items:
         if isinstance(source, t.Call):
             value = m.evaluate(frame, source.function)
@@ -212,9 +216,8 @@ def _raise(m: Statements, frame: Frame, s: t.Raise) -> None:
         m.evaluate(frame, e)
         called = e.function if isinstance(e, t.Call) else e
         kind = called.name if isinstance(called, t.Attr) else called.id if isinstance(called, t.Name) else kind
-    if kind not in IMPORT_ERRORS and not any(caught_by(handlers, kind) for handlers, _ in m.guards):
-        return  # the import is taken to succeed: whatever led here was judged wrongly
-    raise Raised(kind)
+    if m.raises(kind):
+        raise Raised(kind)
 
 
 def _jump(m: Statements, frame: Frame, s: t.Jump) -> Signal:

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from abicheck.errors import BinaryError
-from abicheck.import_effects import Effect, ImportContext, derive, new_session
-from abicheck.loader.process import Event
+from abicheck.import_effects import Effect, ImportContext, derive, fatal_loads, new_session
+from abicheck.loader.process import Event, EventResult
 from abicheck.loader.scenarios import Group, Unit
 from abicheck.model import Origin
 from abicheck.overlay import View
@@ -218,3 +218,18 @@ def group_of(who: Importer, origin: Origin, paths: Sequence[str]) -> Group:
         else:
             units.append(unit_of(e, session.imports(e.module)))
     return Group(origin, tuple(units), _public(names, units) or tuple(names[:1]), tuple(prelude))
+
+
+def fatal_although_guarded(who: Importer, group: Group, failed: Iterable[EventResult]) -> frozenset[str]:
+    """Of guarded loads that fail, those (``Event.open``) over which importing the project fails all the same: what its
+    code does without them ends in an exception (PY-10)."""
+    by_name: dict[str, dict[str, str]] = {}
+    for r in failed:
+        module = r.event.label.removeprefix("import ")
+        name = next((n for n in group.imports if module == n or module.startswith(n + ".")), None)
+        if name is not None and r.failure is not None:
+            # ctypes says it like this on Windows; of other reasons, and elsewhere, it is the plain error.
+            absent = who.context.system == "win" and r.failure.kind == "MISSING_LIB"
+            by_name.setdefault(name, {})[r.event.open] = "FileNotFoundError" if absent else "OSError"
+    found = (fatal_loads(who.context, name, refused) for name, refused in by_name.items())
+    return frozenset().union(*found)

@@ -28,7 +28,7 @@ from abicheck.loader.scenarios import (
     loads,
     moved_libraries,
 )
-from abicheck.loader.units import bare_group, group_of, whole_unit
+from abicheck.loader.units import bare_group, fatal_although_guarded, group_of, whole_unit
 from abicheck.model import Orders, Origin, Skipped
 from abicheck.rules.ground import Native, native_name
 from abicheck.rules.meetings import Meetings
@@ -151,7 +151,15 @@ class Scene(Meetings):
                 failing.append((native.path, result, result.failure.kind == "MISSING_LIB"))
             else:
                 loading.add(variant_key(native.path))
+        opened = {r.event.open: r for r in run.trace.events if r.event.optional and r.outcome == "failed"}
+        met = [r for path, r in opened.items() if path in {f[0] for f in failing}]
+        fatal = fatal_although_guarded(self.importer, group, met)
         for path, result, missing in failing:
+            if path in fatal:
+                event = opened[path].event
+                unit = Unit(path, event.label.removeprefix("import "), (event,))
+                yield LoadFailure("alone", unit, group.origin, group.origin, opened[path], "demanded")
+                continue
             unit = Unit(path, "", (result.event,), demanded=False)
             spared = missing and variant_key(path) in loading
             importance: Importance = "optional" if spared else "unreferenced"
