@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 from tests.import_effects.worlds import SITE, world
@@ -256,12 +259,35 @@ GOES_ON = {
         """,
     "null": "if not ctypes.WinDLL('kernel32').LoadLibraryExW(A, None, 0):\n    pass\n",
     "unknown start": "if open('/x').read():\n    try:\n        ctypes.CDLL(A)\n    except OSError:\n        raise\n",
+    "an exit": """
+        def load():
+            try:
+                return ctypes.CDLL(A)
+            except OSError:
+                if open("/etc/x").read():
+                    return None
+                raise Trouble
+        load()
+        """,
+    "an exception that may be another": """
+        def load():
+            try:
+                return ctypes.CDLL(A)
+            except OSError:
+                if open("/etc/x").read():
+                    raise ValueError
+                raise KeyError
+        try:
+            load()
+        except ValueError:
+            pass
+        """,
     "misread": """
         try:
             ctypes.CDLL(A)
         except OSError:
             pass
-        if not hasattr(sys, "made_up_and_never_there"):
+        if os.path.exists(A):
             raise Trouble
         """,
 }
@@ -270,6 +296,17 @@ GOES_ON = {
 @pytest.mark.parametrize("code", ENDS.values(), ids=ENDS)
 def test_the_import_ends(code: str) -> None:
     assert fatal(code) == ["a"]
+
+
+@pytest.mark.parametrize("code", ENDS.values(), ids=ENDS)
+def test_it_ends_in_python(code: str, tmp_path: Path) -> None:
+    """``a.so`` is no library for the real loader."""
+    package = tmp_path / "pkg"
+    package.mkdir()
+    (package / "a.so").write_bytes(SO)
+    (package / "__init__.py").write_text(HEAD + textwrap.dedent(code))
+    done = subprocess.run([sys.executable, "-c", "import pkg"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1 and ("OSError" in done.stderr or "Trouble" in done.stderr)
 
 
 @pytest.mark.parametrize("code", GOES_ON.values(), ids=GOES_ON)
@@ -281,6 +318,18 @@ def test_one_candidate_of_several_is_enough() -> None:
     assert fatal(LOOP, "a") == [] == fatal(LOOP, "b")
     assert fatal(LOOP.replace('os.environ["X"] = path', "pass"), "a", "b") == ["a", "b"]
     assert fatal(LOOP.replace("PATHS", "[A]")) == ["a"]
+
+
+def test_what_was_loaded_since_may_help() -> None:
+    code = """
+        try:
+            ctypes.CDLL(A)
+        except OSError:
+            ctypes.CDLL("libfar.so.1")
+            ctypes.CDLL(B)
+        """
+    assert fatal(code, "a", "b") == []
+    assert fatal(code.replace("libfar.so.1", ""), "a", "b") == ["a", "b"]
 
 
 def test_only_what_is_to_blame() -> None:
