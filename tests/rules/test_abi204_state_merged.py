@@ -104,16 +104,17 @@ def test_made_objects_of_one_size_are_a_note(bench: Bench) -> None:
     assert all("will share 1 static object with" in f.what for f in found)  # its guard is no object of its own
 
 
-def test_a_made_object_that_is_too_small_is_an_error(bench: Bench) -> None:
-    """As a real process shows: the mutex that the one build expects in an object that the other made smaller aborts;
-    in the other order there is room enough."""
+def test_a_made_object_of_another_size_is_a_warning(bench: Bench) -> None:
+    """Who makes the object is who calls first, not who is loaded first: code of the larger build may run past its end.
+    (In a real process: the mutex that it expects there is asserted upon or not, by what the heap holds.)"""
     found = {
         f.orders.fails[0]: f for f in bench.judged(rule, two(bench, MADE.format(4), MADE.format(8), *FIRST)) if f.orders
     }
-    small, large = found["grid", "tool._ext"], found["tool._ext", "grid"]
-    assert (small.severity, large.severity) == (Severity.ERROR, Severity.WARNING)
-    assert any("makes an object of 64 bytes for it" in f.text for f in small.why)
-    assert any("makes an object of 32 bytes for it; it is loaded first" in f.text for f in small.why)
+    assert set(found) == {("grid", "tool._ext"), ("tool._ext", "grid")}
+    assert {f.severity for f in found.values()} == {Severity.WARNING}
+    texts = [f.text for f in found["grid", "tool._ext"].why]
+    assert any("makes an object of 64 bytes for it" in t for t in texts)
+    assert any("makes an object of 32 bytes for it; it is loaded first" in t for t in texts)
 
 
 def test_a_made_object_of_unknown_size_is_a_warning(bench: Bench) -> None:

@@ -30,7 +30,7 @@ two.so   reg::Holder<int>::c   1 MiB     binds to one.so's if that was imported 
 - The merged objects are constants: then nothing is said. They have one layout in both builds: then this is a note. An
   object made at run time has, when its size is one; where only a pointer is kept (`static T *object = new T`), when
   both builds allocate as much for what it points to (read from x86-64 code; where it cannot be read, the warning
-  stays). A smaller object served to a build that makes a larger one is an error, the other way round a warning.
+  stays). Where the sizes differ it is a warning, no error: who makes the object is who calls first.
 
 ## References
 
@@ -109,12 +109,12 @@ class Merged:
     @property
     def worst(self) -> tuple[str, ...]:
         """The symbols to tell of."""
-        return self.clash or self.too_small or self.unlike or self.mutable
+        return self.clash or self.differing or self.unlike or self.mutable
 
     @property
-    def too_small(self) -> tuple[str, ...]:
-        """Guards of objects that one build makes smaller than the other uses them: it reads and writes past the end."""
-        return tuple(s for s, (own, served) in self.made.items() if own and served and served < own)
+    def differing(self) -> tuple[str, ...]:
+        """Guards of objects that the two builds make of different sizes: the one made smaller is used past its end."""
+        return tuple(s for s, (own, served) in self.made.items() if own and served and served != own)
 
     @property
     def objects(self) -> int:
@@ -158,9 +158,7 @@ def _made(scene: Scene, path: str, guard: str) -> int | None:
 
 def _severity(scene: Scene, before: str, after: str, merged: Merged) -> Severity | None:
     """None for constants of one size: whichever copy serves, nothing changes."""
-    if merged.clash or merged.too_small:
-        return Severity.ERROR
-    if merged.mutable and _is_cxx_runtime(scene, before) and _is_cxx_runtime(scene, after):
+    if merged.clash or (merged.mutable and _is_cxx_runtime(scene, before) and _is_cxx_runtime(scene, after)):
         return Severity.ERROR
     if merged.unlike:
         return Severity.WARNING
