@@ -84,6 +84,16 @@ def test_libraries_by_bare_name(source: str, name: str) -> None:
     assert [(e.kind, e.name, e.certain) for e in found] == [("dlopen", name, True)]
 
 
+@pytest.mark.parametrize("platform", ["linux-64", "osx-arm64", "win-64"])
+def test_a_name_that_is_no_file_s_is_looked_up_by_cffi(platform: str) -> None:
+    """``_load_backend_lib`` hands it to ``ctypes.util.find_library``; ctypes itself opens it as it stands."""
+    start = "import ctypes, cffi\nffi = cffi.FFI()\n"
+    (e,) = effects({"pkg.py": start + "ffi.dlopen('CoreAudio')", "cffi.py": "class FFI: pass"}, platform=platform)
+    assert (e.kind, e.name, e.because) == ("unknown", "find_library('CoreAudio') asks the host", "pkg.py:3")
+    (e,) = effects({"pkg.py": start + "ctypes.CDLL('CoreAudio')", "cffi.py": ""}, platform=platform)
+    assert e.kind == "dlopen" and e.name.removesuffix(".dll") == "CoreAudio"
+
+
 def test_the_program_itself_and_existing_handles_load_nothing() -> None:
     assert effects({"pkg.py": "import ctypes\nctypes.CDLL(None)\nctypes.CDLL('x', handle=1)\nctypes.pythonapi"}) == []
 

@@ -183,6 +183,12 @@ def sink_method(m: Statements, frame: Frame, method: Method, args: list[Value], 
         return _add_dll_directory(m, frame, args, keywords)
     name = argument(args, keywords, 0, "name")
     if method.name == "dlopen":
+        text = clean(m, name)
+        if text and not set(text) & set("./\\"):
+            # cffi takes what is no file's name for what a linker's -l takes, and asks as ctypes does.
+            name = _find_library(m, frame, [text], {})
+            if name is UNKNOWN:
+                return LIBRARY
         return open_library(m, frame, name, argument(args, keywords, 1, "flags", 0), python=False)
     altered = argument(args, keywords, 2, "flags", 0)
     return open_library(m, frame, name, 0, python=True, legacy=isinstance(altered, int) and bool(altered & 8))
