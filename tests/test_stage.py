@@ -99,6 +99,20 @@ def test_a_trace_names_everything_by_its_place_in_the_environment(bench: Bench) 
     assert str(bench.folder) not in str(told)
 
 
+def test_what_the_interpreter_preloads_comes_before_an_import(bench: Bench) -> None:
+    """A ``.pth`` file's import lines run before anything is imported, in a real process and in the gate."""
+    early = {f"{SITE}/early.pth": b"import early\n", f"{SITE}/late.pth": b"import os\n"}
+    bench.conda("early", bench.ext(), early)
+    bench.conda("tool", bench.ext())
+    root = str(bench.maker.root)
+    first, second = trace([], prefix=root, imports=["tool"], host="none")["events"]
+    assert (first["open"], first["import"], first["module"]) == (f"{SITE}/early/{EXT}", None, "early._ext")
+    assert first["chain"][0]["file"] == f"{SITE}/early.pth"
+    assert (second["open"], second["import"]) == (f"{SITE}/tool/{EXT}", "tool")
+    told = trace([f"{SITE}/tool/{EXT}"], prefix=root, host="none")
+    assert [e["open"] for e in told["events"]] == [f"{SITE}/tool/{EXT}"]  # FILEs are all that is loaded
+
+
 def test_a_load_that_fails_is_told_and_undone(bench: Bench) -> None:
     bench.lib("x/libgone.so.1", "int y(void) { return 1; }")
     wheel = bench.wheel(bench.ext("y", needed=("x/libgone.so.1",)))

@@ -68,7 +68,7 @@ def trace(
 
     Args:
         files: paths in the prefix or on disk, ``WHEEL.whl!member``, bare names; ``:global`` behind means RTLD_GLOBAL.
-        imports: module names whose import is derived from source.
+        imports: module names whose import is derived from source; what ``.pth`` files are certain to load comes first.
     """
     opened = open_prefix(prefix)
     _, layout = require_interpreter(opened)
@@ -80,28 +80,36 @@ def trace(
                        awaited=_awaited(transaction), named=_named_folders(files, dll_directories))  # fmt: skip
     process = stage.starter(stage.after)()
     causes: dict[int, dict[str, Any]] = {}
+
+    def derived(name: str | None, effect: Effect) -> None:
+        told = event_of(effect)
+        # Before anything is asked for only what is certain has happened, as the gate has it.
+        if told is not None and (name is not None or told.certain):
+            process.load(told)
+            causes[len(process.trace().events) - 1] = _cause(name, effect)
+
+    session = new_session(stage.importer.context)
+    if imports:  # FILEs alone are loaded into an interpreter that has done nothing else
+        for effect in list(session.effects):
+            derived(None, effect)
     for directory in dll_directories:
         process.load(Event(_absolute(stage.after, directory), "dll-directory", label=f"--dll-directory {directory}"))
     for name in files:
         for event in _file_events(stage, laid, name):
             process.load(event)
-    session = new_session(stage.importer.context)
     for module in imports:
         if session.locate(module) is None:
             raise InputError(
                 "no-such-module", f"{opened.display} has no module {module}", "name what `import` would name"
             )
         for effect in session.imports(module):
-            told = event_of(effect)
-            if told is not None:
-                process.load(told)
-                causes[len(process.trace().events) - 1] = _cause(module, effect)
+            derived(module, effect)
     return _trace_document(stage, process, bindings, causes)
 
 
-def _cause(name: str, effect: Effect) -> dict[str, Any]:
-    """Which import asked for a load: the name that was given, the module that is being imported, the line that does so,
-    and the imports that lead there, outermost first."""
+def _cause(name: str | None, effect: Effect) -> dict[str, Any]:
+    """Which import asked for a load: the name that was given (None at the interpreter's start), the module that is
+    being imported, the line that does so, and the imports that lead there, outermost first."""
     chain = [{"module": link.module, "file": link.file, "line": link.line} for link in effect.chain]
     return {"import": name, "module": effect.module, "because": effect.because, "chain": chain}
 
