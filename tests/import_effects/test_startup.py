@@ -23,6 +23,12 @@ def test_lines_of_pth_files() -> None:
     assert derive(context, "_native") == []
 
 
+def test_a_line_of_a_pth_file_is_told_by_its_number() -> None:
+    files = {"a.pth": "# nothing\n\nimport _native\n", "_native.so": SO}
+    (effect,) = startup_effects(world(files))
+    assert effect.because == "a.pth:3" and effect.chain[0].line == 3
+
+
 def test_conditions_in_pth_files_are_judged() -> None:
     line = "import os; enabled = os.environ.get('X', 'local') == 'local'; enabled and __import__('_hack')\n"
     files = {"hack.pth": line, "_hack.py": "import _native", "_native.so": SO}

@@ -10,6 +10,8 @@ from abicheck.import_effects.finder import Spec
 from abicheck.import_effects.session import Session
 from abicheck.import_effects.summary import summarize
 
+COUNTED = 999  # lines of a .pth file; a hostile one may have millions
+
 
 def start(session: Session) -> list[Effect]:
     """Run the start-up of ``session``'s interpreter and return its effects, in order. To be called once, first."""
@@ -48,7 +50,7 @@ def _read_pth(session: Session, directory: str, name: str) -> None:
             continue
         frame = Frame(module, {}, line=number)
         try:
-            session.block(frame, summarize(line).body)
+            session.block(frame, summarize("\n" * min(number - 1, COUNTED) + line).body)  # told by its line of the file
         except Raised as raised:
             link = Link(name, session.view.relative(path), number)
             with session.linked(link):
