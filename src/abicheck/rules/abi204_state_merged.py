@@ -39,6 +39,7 @@ glibc elf/dl-lookup.c `do_lookup_unique`; dyld Loader.cpp `addWeakDefsToMap`; GC
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -153,7 +154,12 @@ def _has_one_layout(scene: Scene, before: str, after: str, guard: str) -> bool:
 
 def _made(scene: Scene, path: str, guard: str) -> int | None:
     """Bytes that a file's code allocates for the object of a guard, None when that cannot be read."""
-    return (scene.view.ask(path, first_objects) or {}).get(guard)
+    return _all_made(scene, path).get(guard)
+
+
+@functools.cache
+def _all_made(scene: Scene, path: str) -> Mapping[str, int]:
+    return scene.view.ask(path, first_objects) or {}
 
 
 def _severity(scene: Scene, before: str, after: str, merged: Merged) -> Severity | None:
