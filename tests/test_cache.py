@@ -69,6 +69,18 @@ def test_an_answer_is_known_before_it_is_written_down(tmp_path: Path) -> None:
     assert compute.calls == 1
 
 
+def test_without_a_folder_answers_are_known_for_one_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cache, "PENDING", 0)
+    compute = Counted()
+    with Store(None) as store:
+        assert [store.recall(STAMP, "q", compute, tuple[str, ...]) for _ in range(2)] == [("a", "b")] * 2
+    assert compute.calls == 1 and not list(tmp_path.iterdir())
+    with Store(None) as store:
+        store.recall(STAMP, "q", compute, tuple[str, ...])
+    assert compute.calls == 2, "another run reads every file anew"
+
+
 def test_other_file_or_other_question_is_another_answer(tmp_path: Path) -> None:
     ask(tmp_path, Counted(("old",)))
     assert ask(tmp_path, Counted(("new",)), stamp=("/a/file", 1, 2, 4)) == ("new",)

@@ -10,7 +10,7 @@ import pytest
 from abicheck.binary.source import BytesSource
 from abicheck.errors import BinaryError
 from abicheck.model import Origin
-from abicheck.overlay import HOST, MAX_LINKS, UNOWNED, View
+from abicheck.overlay import HEAD, HOST, MAX_LINKS, UNOWNED, View
 from abicheck.trees import DiskTree, Entry, Layer, LayeredTree, MemoryTree, RecordedTree, SplitTree, Tree, bytes_entry
 
 ROOT = "/p"
@@ -259,6 +259,22 @@ def test_binaries_are_read_once_for_each_file() -> None:
     v = view(MemoryTree({"/p/a": entry, "/p/b": entry}))
     assert v.binary(v.lookup("/p/a")) is None and v.binary(v.lookup("/p/b")) is None
     assert calls == [1]
+
+
+def test_the_head_of_a_file_that_was_read_needs_no_second_look() -> None:
+    data = b"#!/bin/sh\n" + bytes(90)
+    calls = []
+
+    def opened() -> BytesSource:
+        calls.append(1)
+        return BytesSource("one", data)
+
+    v = view(MemoryTree({"/p/a": Entry("file", ident="one", source=opened)}))
+    assert v.head(v.lookup("/p/a")) == (data[:HEAD], 100) and len(calls) == 1
+    v.binary(v.lookup("/p/a"))
+    assert v.head(v.lookup("/p/a")) == (data[:HEAD], 100) and len(calls) == 2
+    with pytest.raises(FileNotFoundError):
+        v.head(v.lookup("/p/none"))
 
 
 def test_what_is_no_binary_and_what_is_a_broken_one() -> None:

@@ -70,14 +70,17 @@ class Store:
     """Answers by stamp and question. Use as a context manager: new answers are written down at the end.
 
     Args:
-        folder: made when it is missing; nothing outside it is touched.
+        folder: made when it is missing; nothing outside it is touched. None keeps the answers in memory, for one run.
     """
 
-    def __init__(self, folder: str) -> None:
-        self._path = Path(folder, FILE)
+    def __init__(self, folder: str | None) -> None:
+        self._path = Path(folder or "", FILE)
         self._new: dict[bytes, bytes] = {}
         self._size = 0
         self._base: sqlite3.Connection | None = None
+        self._in_memory = folder is None
+        if folder is None:
+            return
         with suppress(OSError):
             _prepare(Path(folder))
             if self._path.exists() and self._path.stat().st_size > LIMIT:
@@ -106,7 +109,7 @@ class Store:
             body = msgspec.msgpack.encode(answer)
             self._new[key] = _checksum(key, body) + body
             self._size += len(body)
-            if self._size > PENDING:
+            if self._size > PENDING and not self._in_memory:
                 self._write()
         return answer
 

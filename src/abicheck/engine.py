@@ -6,7 +6,6 @@ import os
 import posixpath
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -290,9 +289,9 @@ def audit(prefix: str, options: CheckOptions | None = None) -> Judgement:
         return Judgement(target_info(stage), inputs, findings, tuple(sorted({*scene.skipped, *opened.problems})))
 
 
-def _store(options: CheckOptions) -> AbstractContextManager[Store | None]:
-    """Where answers about files are kept between runs."""
-    return Store(options.cache_dir or default_directory()) if options.use_cache else nullcontext()
+def _store(options: CheckOptions) -> Store:
+    """Where answers about files are kept: between runs, or for this one (several rules ask the same)."""
+    return Store((options.cache_dir or default_directory()) if options.use_cache else None)
 
 
 def _open(prefix: str) -> Prefix:

@@ -25,6 +25,7 @@ from abicheck.trees import Entry, Listing, Tree
 
 T = TypeVar("T")
 Status = Literal["file", "dir", "absent", "dangling", "unreadable", "loop", "unknown", "other"]
+HEAD = 64  # bytes of a file that its kind is told by
 MAX_LINKS = 40  # the kernel's own limit (path_resolution(7))
 HOST = Origin("host")
 UNOWNED = Origin("unowned")
@@ -70,6 +71,7 @@ class View:
         self._folded: dict[str, dict[str, str]] = {}
         self._found: dict[str, Found] = {}
         self._binaries: dict[Hashable, Binary | BinaryError | None] = {}
+        self._heads: dict[Hashable, tuple[bytes, int]] = {}
 
     # -- paths ---------------------------------------------------------------
 
@@ -163,6 +165,20 @@ class View:
             raise FileNotFoundError(found.path)
         return found.entry.source()
 
+    def head(self, found: Found) -> tuple[bytes, int]:
+        """The first ``HEAD`` bytes of a found file and its size in bytes. Those of a binary that was read are at hand:
+        a library that lies packed in a wheel need not be unpacked again for them. Raises ``OSError``."""
+        known = self._heads.get(found.entry.ident) if found.entry is not None else None
+        if known is not None:
+            return known
+        source = self.open(found)
+        return source.pread(0, HEAD), source.size
+
+    def keeps(self, path: str) -> bool:
+        """Whether what a reader says of the file at a path is kept, so that it is worked out once."""
+        entry = self.lookup(path).entry
+        return self.store is not None and entry is not None and entry.stamp is not None
+
     def ask(self, path: str, reader: Callable[[ByteSource], T]) -> T | None:
         """What a reader says of the bytes at a path; None when no file is there or it cannot be read (that is told by
         who reads the file's tables)."""
@@ -208,7 +224,9 @@ class View:
     def _read(self, found: Found) -> Binary | BinaryError | None:
         assert found.entry is not None
         try:
-            return read_binary(self._source(found))
+            source = self._source(found)
+            self._heads[found.entry.ident] = source.pread(0, HEAD), source.size
+            return read_binary(source)
         except BinaryError as e:
             return e
         except OSError as e:

@@ -110,11 +110,12 @@ def _split(text: bytes, data: bytes, after: int) -> Iterator[str]:
         lengths = memoryview(window[4 * begin : 4 * end]).cast("I").tolist()
         sums = list(itertools.accumulate(lengths, initial=0))
         starts = {total: i for i, total in enumerate(sums)}
+        likely = {n: [i for i, length in enumerate(lengths) if length == n] for n in {*map(len, _MARKS)}}
         for mark in _MARKS:
             place = text.find(mark)
             while place >= 0:
-                for i, length in enumerate(lengths):
-                    start = starts.get(sums[i] - place) if length == len(mark) else None
+                for i in likely[len(mark)]:
+                    start = starts.get(sums[i] - place)
                     if start is not None and start <= i:
                         strings = list(_cut(text, lengths[start:]))
                         if sum(m.decode() in strings for m in _MARKS) > 1:

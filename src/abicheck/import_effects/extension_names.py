@@ -22,7 +22,8 @@ CHUNK = 4 << 20
 PT_LOAD, PF_X = 1, 1
 MAX_SCAN = 24 << 20  # bytes of one file; names of modules stand among the first read-only data
 MAX_TABLE_FILE = 32 << 20  # bytes of a file whose packed string tables are looked for
-_WORD = re.compile(rb"\0([A-Za-z_](?:\w|\.[A-Za-z_]){1,200}+)(?=\0)")
+_WORD = re.compile(rb"\0([A-Za-z_]\w*+(?:\.[A-Za-z_]\w*+)*+)(?=\0)")
+LONGEST = 200  # bytes of a name
 _NAME = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*\Z", re.ASCII)
 _CAPSULE = re.compile(r"_?C?_?\w*API\w*\Z")  # the attribute of a C-API capsule: the module before it is imported
 
@@ -54,7 +55,7 @@ def _names_in(source: ByteSource, bare: frozenset[str]) -> tuple[str, ...]:
             at += len(chunk)
             data = carry + chunk
             for name in _WORD.findall(data):
-                if b"." in name or name in wanted:
+                if (b"." in name or name in wanted) and 1 < len(name) <= LONGEST:
                     out[_module_of(name.decode("ascii"))] = None
             packed = packed or b"\0zlib\0" in data or b"LZSS string data" in data
             carry = data[-600:]

@@ -142,9 +142,7 @@ class Searcher:
         if found.status == "other" or found.entry is None:
             return "unreadable", found, None, ""
         try:
-            source = self.view.open(found)
-            head = source.pread(0, 4096)
-            size = source.size
+            head, size = self.view.head(found)
         except PermissionError:
             return "unreadable", found, None, ""
         except OSError:  # a damaged member of a wheel, a failing disk: what it holds is not known

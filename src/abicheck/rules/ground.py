@@ -15,7 +15,12 @@ from abicheck.admission import Refusal
 from abicheck.binary.elf import ElfSlice
 from abicheck.binary.facts import Binary, Slice
 from abicheck.binary.macho import MachoSlice
+from abicheck.binary.source import ByteSource
 from abicheck.errors import BinaryError
+from abicheck.evidence.cython_api import cython_api
+from abicheck.evidence.embedded import embedded
+from abicheck.evidence.extensions import shared
+from abicheck.evidence.numpy_api import numpy_api
 from abicheck.host import Host
 from abicheck.loader.capture import UniqueSymbol
 from abicheck.loader.dyld import ARCHES
@@ -146,7 +151,12 @@ class Ground:
     @functools.cached_property
     def natives(self) -> Mapping[Origin, tuple[Native, ...]]:
         """Native files of the subjects, by subject, in path order."""
-        return {o: tuple(self._natives_of(o)) for o in self.counted("reading libraries", self.subject_origins)}
+        return {o: self.natives_of(o) for o in self.counted("reading libraries", self.subject_origins)}
+
+    @functools.cache  # noqa: B019 - a scene lives as long as the process that judges it
+    def natives_of(self, origin: Origin) -> tuple[Native, ...]:
+        """Native files of one subject, in path order."""
+        return tuple(self._natives_of(origin))
 
     def _natives_of(self, origin: Origin) -> Iterator[Native]:
         wheel_natives = {
@@ -162,7 +172,10 @@ class Ground:
             binary, problem = self.read(path)
             if binary is None and problem is None and origin.kind != "wheel":
                 continue
-            yield Native(path, self.view.ref(path), binary, problem, self._module(path))
+            module = self._module(path)
+            if origin.kind == "wheel" and binary is not None and self.view.keeps(path):
+                self.view.ask(path, _ask_extension if module else _ask_library)
+            yield Native(path, self.view.ref(path), binary, problem, module)
 
     def _module(self, path: str) -> str | None:
         """The import name of an extension module; a library whose name has no tag of an interpreter needs an init
@@ -247,6 +260,21 @@ class Ground:
         except OSError:
             return native.problem
         return f"{native.problem}; {opinion}" if opinion else native.problem
+
+
+# Rules go through all libraries of all wheels, each rule for itself. What they ask of every one is asked while it is
+# unpacked, and kept: unpacking all of them again for each rule costs more than everything that is done with them.
+
+
+def _ask_library(source: ByteSource) -> None:
+    embedded(source, "openmp")
+
+
+def _ask_extension(source: ByteSource) -> None:
+    _ask_library(source)
+    shared(source)
+    cython_api(source)
+    numpy_api(source)
 
 
 def native_name(path: str) -> bool:

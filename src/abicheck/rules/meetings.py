@@ -23,8 +23,11 @@ class Meetings(Ground):
     @functools.cached_property
     def subjects(self) -> tuple[Group, ...]:
         """What each subject loads."""
-        origins = self.counted("deriving imports", self.subject_origins)
-        return tuple(group_of(self.importer, o, self.files_of(o)) for o in origins)
+        return tuple(map(self._subject, self.counted("deriving imports", self.subject_origins)))
+
+    def _subject(self, origin: Origin) -> Group:
+        self.natives_of(origin)  # now, while its libraries are unpacked: imports are derived from them, too
+        return group_of(self.importer, origin, self.files_of(origin))
 
     @functools.cached_property
     def bystanders(self) -> tuple[Group, ...]:
