@@ -21,6 +21,7 @@ _ZLIB = re.compile(rb"\x78[\x01\x5e\x9c\xda]")
 _LZSS = re.compile(rb"\xff[\t\n -~]{8}[\x01-\xff]")
 _SMALL = re.compile(rb"\0{%d,}" % MIN_STRINGS)
 _MARKS = (b"__main__", b"__name__", b"__test__")  # every module has them
+MARK = 8  # letters of each
 
 
 def table_strings(data: bytes, words: frozenset[str]) -> Iterator[str]:
@@ -41,8 +42,8 @@ def table_strings(data: bytes, words: frozenset[str]) -> Iterator[str]:
     for match in _LZSS.finditer(data):
         if match.start() < done:
             continue
-        text, _ = _expand(data, match.start(), PROBE)
-        if len(text) >= PROBE and min(text) >= 9:
+        text, _ = _expand(data, match.start(), PROBE, least=ord("\t"))
+        if len(text) >= PROBE:
             text, end = _expand(data, match.start(), MAX_TABLE)
             found = list(_split(text, data, match.start()))
             if found:
@@ -65,8 +66,9 @@ def _inflate(data: bytes, start: int) -> tuple[bytes, int] | None:
     return text, min(end, len(data)) - len(stream.unused_data)
 
 
-def _expand(data: bytes, start: int, limit: int) -> tuple[bytes, int]:
-    """(text, offset where it stopped) of an LZSS stream: until something that cannot be one; its size is not stored."""
+def _expand(data: bytes, start: int, limit: int, least: int = 0) -> tuple[bytes, int]:
+    """(text, offset where it stopped) of an LZSS stream: until something that cannot be one; its size is not stored. No
+    text when it has a byte below ``least``."""
     out = bytearray()
     at, end = start, len(data) - 4
     while at < end and len(out) < limit:
@@ -74,6 +76,8 @@ def _expand(data: bytes, start: int, limit: int) -> tuple[bytes, int]:
         at += 1
         while flags & 0x100 and at < end:
             if flags & 1:
+                if data[at] < least:
+                    return b"", at
                 out.append(data[at])
                 at += 1
             else:
@@ -108,13 +112,15 @@ def _split(text: bytes, data: bytes, after: int) -> Iterator[str]:
     window = window[: len(window) // 4 * 4]
     for begin, end in _runs(window):
         lengths = memoryview(window[4 * begin : 4 * end]).cast("I").tolist()
+        if MARK not in lengths:
+            continue  # padding, mostly
         sums = list(itertools.accumulate(lengths, initial=0))
         starts = {total: i for i, total in enumerate(sums)}
-        likely = {n: [i for i, length in enumerate(lengths) if length == n] for n in {*map(len, _MARKS)}}
+        likely = [i for i, length in enumerate(lengths) if length == MARK]
         for mark in _MARKS:
             place = text.find(mark)
             while place >= 0:
-                for i in likely[len(mark)]:
+                for i in likely:
                     start = starts.get(sums[i] - place)
                     if start is not None and start <= i:
                         strings = list(_cut(text, lengths[start:]))
