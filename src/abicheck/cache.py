@@ -17,6 +17,7 @@ import hashlib
 import importlib.util
 import os
 import sqlite3
+import sys
 import time
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import closing, suppress
@@ -244,7 +245,8 @@ def _decoder(kind: Any) -> msgspec.msgpack.Decoder[Any]:
 @functools.cache
 def _own() -> bytes:
     """What the answers depend on besides the files: our own code and tables, by size and time, and msgspec."""
-    found = hashlib.blake2b(msgspec.__version__.encode(), digest_size=32)
+    given = f"{msgspec.__version__} {sys.version_info[:3]}"  # the grammar that sources are read with
+    found = hashlib.blake2b(given.encode(), digest_size=32)
     spec = importlib.util.find_spec("abicheck")
     for root in (spec.submodule_search_locations or ()) if spec else ():
         for room in _ROOMS:

@@ -21,12 +21,14 @@ class Memory:
 
     ``summaries`` may be filled from a cache or a snapshot before use. ``names`` are the module names an extension's
     bytes mention. ``calls`` are the names that a function's text calls; None when the text itself can load something.
+    ``unread`` says of sources (paths in the view) that an import is certain to come to why they could not be read.
     """
 
     summaries: dict[Hashable, ModuleSummary] = field(default_factory=dict)
     functions: dict[tuple[Hashable, int], FunctionSummary | None] = field(default_factory=dict)
     names: dict[Hashable, tuple[str, ...]] = field(default_factory=dict)
     calls: dict[tuple[Hashable, int], tuple[str, ...] | None] = field(default_factory=dict)
+    unread: dict[str, str] = field(default_factory=dict)
 
 
 class Spec(msgspec.Struct, frozen=True):

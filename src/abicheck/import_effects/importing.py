@@ -12,7 +12,7 @@ from abicheck.import_effects.core import Core, Frame, Module, Raised
 from abicheck.import_effects.extension_names import names_in
 from abicheck.import_effects.facts import Link
 from abicheck.import_effects.finder import Spec
-from abicheck.import_effects.summary import NAMED_CHARACTER
+from abicheck.import_effects.summary import NAMED_CHARACTER, TOO_DEEP
 from abicheck.import_effects.values import UNKNOWN, ModuleValue
 
 MAX_IMPORT_DEPTH = 400  # modules being imported at one time; Python's own recursion limit comes soon after
@@ -188,6 +188,13 @@ class Importing(Core):
         summary = self.summary(module)
         if summary is None:
             self.emit(None, "unknown", name=f"the source of {module.name} is not here", module=module.name)
+            module.state, module.complete = "done", False
+            return
+        if summary.problem and (summary.problem == TOO_DEEP or self.context.version > sys.version_info[:2]):
+            # That the environment's Python cannot read it either is not known.
+            if self.sure:
+                self.context.memory.unread[module.spec.path] = summary.problem
+            self.emit(None, "unknown", name=f"the source of {module.name} {summary.problem}", module=module.name)
             module.state, module.complete = "done", False
             return
         if summary.problem:

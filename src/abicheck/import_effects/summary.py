@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ast
-import warnings
 from collections.abc import Iterable, Sequence
 from typing import TypeGuard
 
 import msgspec
 
 from abicheck.import_effects import tree as t
+from abicheck.import_effects.grammar import parse
 from abicheck.import_effects.strip import strip_bodies
 
 MAX_LITERAL = 256  # longer list, tuple and dict displays are data tables: never the list of libraries to open
@@ -39,11 +39,11 @@ def summarize(source: str) -> t.ModuleSummary:
 def _summarize(source: str) -> t.ModuleSummary:
     stripped, ranges = strip_bodies(source)
     try:
-        parsed = _parse(stripped)
+        parsed = parse(stripped)
     except NO_PYTHON:
         ranges = {}
         try:
-            parsed = _parse(source)
+            parsed = parse(source)
         except NO_PYTHON as e:
             return t.ModuleSummary((), f"is not valid Python ({e})" if str(e) else TOO_DEEP)
     reader = _Reader(ranges, annotations=not _has_postponed_annotations(parsed.body))
@@ -62,7 +62,7 @@ def read_function(source: str, first: int, last: int) -> t.FunctionSummary | Non
     indented = lines[0][:1] in " \t"
     text = ("if 1:\n" if indented else "") + "\n".join(lines) + "\n"
     try:
-        parsed: ast.stmt = _parse(text).body[0]
+        parsed: ast.stmt = parse(text).body[0]
     except (*NO_PYTHON, IndexError):
         return None
     if indented and isinstance(parsed, ast.If):
@@ -71,12 +71,6 @@ def read_function(source: str, first: int, last: int) -> t.FunctionSummary | Non
         return None
     reader = _Reader({}, annotations=False, shift=first - 2 if indented else first - 1)
     return t.FunctionSummary(reader.block(parsed.body), _is_generator(parsed))
-
-
-def _parse(text: str) -> ast.Module:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # SyntaxWarnings of other people's code
-        return ast.parse(text)
 
 
 def _has_postponed_annotations(body: Sequence[ast.stmt]) -> bool:

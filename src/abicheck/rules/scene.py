@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import posixpath
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -326,7 +327,7 @@ class Scene(Meetings):
     def skipped(self) -> tuple[Skipped, ...]:
         """Files that could not be read although the verdict may depend on them: the subjects' own, whatever their loads
         map, and the interpreter, without which no load can be followed."""
-        out = [*super().skipped, *self._unread()]
+        out = [*super().skipped, *self._unread(), *self._unread_sources()]
         start = self.simulator.base().trace.events[0]
         path = posixpath.join(self.view.root, self.interpreter.executable)
         failure = start.failure
@@ -345,6 +346,14 @@ class Scene(Meetings):
             problem = self.read(real)[1] if self.view.lookup(real).status == "file" else None
             if problem is not None:
                 yield Skipped(self.view.relative(real), problem)
+
+    def _unread_sources(self) -> Iterator[Skipped]:
+        """Sources that imports came to and that no Python of our age can read."""
+        version = self.importer.context.version
+        newer = version > sys.version_info[:2]
+        hint = f"; abicheck may read it when it runs on Python {version[0]}.{version[1]}" if newer else ""
+        for path, problem in self.importer.context.memory.unread.items():
+            yield Skipped(self.view.relative(path), problem + hint)
 
 
 def _with_provider(diff: Difference, result: EventResult) -> EventResult:

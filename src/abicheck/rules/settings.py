@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from abicheck.evidence.activation import settings as script_settings
 from abicheck.evidence.activation import shell_of
 from abicheck.import_effects import derive
+from abicheck.import_effects.grammar import parse
 from abicheck.knowledge.data_directories import directories
 from abicheck.loader.scenarios import Group
 from abicheck.model import FileRef, Origin
@@ -113,7 +114,7 @@ def _derived(scene: Scene, group: Group, known: set[str]) -> Iterator[Variable]:
 def _written(scene: Scene, group: Group, path: str, text: str, known: set[str]) -> Iterator[Variable]:
     """Assignments in files that no import statement reaches (a project may read and execute its own settings file)."""
     try:
-        tree = ast.parse(text)
+        tree = parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return
     for node in ast.walk(tree):

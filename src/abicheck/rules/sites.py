@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from abicheck.import_effects.grammar import parse
 from abicheck.loader.units import Importer
 from abicheck.overlay import View
 
@@ -70,7 +71,7 @@ class ImportSites:
         if path not in self._parsed:
             package = self._package(path)
             try:
-                found = _imports(ast.parse(self._text(path)).body, False)
+                found = _imports(parse(self._text(path)).body, False)
                 self._parsed[path] = [(frozenset(_names(n, package)), n.lineno, guarded) for n, guarded in found]
             except (SyntaxError, ValueError, RecursionError, MemoryError):
                 self._parsed[path] = []
