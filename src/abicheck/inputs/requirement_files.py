@@ -212,7 +212,8 @@ def _by_place(place: str, manifest: str, ground: Ground, asked: Asked, hashes: l
         return Inputs((Request(wheel_at(place if os.path.isfile(bare) else beside(manifest, place)), asked),))
     address, _, fragment = place.partition("#")
     extras = re.search(r"\[(?P<names>[^\]]*)\]$", address)
-    hashes += [tuple(part.split("=", 1)) for part in fragment.split("&") if "=" in part]  # type: ignore[misc]
+    parts = (part.partition("=") for part in fragment.split("&"))
+    hashes += [(name, value) for name, equals, value in parts if equals]
     filename = urllib.parse.unquote(os.path.basename(urllib.parse.urlsplit(re.sub(r"\[[^\]]*\]$", "", address)).path))
     found = _fetched(re.sub(r"\[[^\]]*\]$", "", address), manifest, filename, ground)
     if found is None:

@@ -42,7 +42,7 @@ import re
 from collections.abc import Iterator
 
 from abicheck.binary.elf_slice import ElfSlice
-from abicheck.knowledge.runtimes import recognise
+from abicheck.knowledge.runtimes import Recognised, recognise
 from abicheck.loader.capture import is_standard
 from abicheck.loader.scenarios import Difference, Meeting, MovedBinding, loads
 from abicheck.model import Fact, Finding, Severity
@@ -139,6 +139,11 @@ def _finding(
     )  # fmt: skip
 
 
+def _runtime(part: ElfSlice, path: str) -> Recognised | None:
+    """The runtime that a library is a copy of."""
+    return recognise(part.soname, base(path), lambda name: name.encode() in part.exported)
+
+
 def _own_code_displaced(scene: Scene, before: str, after: str, moved: list[MovedBinding]) -> bool:
     """Whether a library loses functions or variables of its own to a stranger that happens to define the names: C names
     with strong definitions in both, and not two runtimes of which one may stand for the other. (A C++ name says what
@@ -146,11 +151,8 @@ def _own_code_displaced(scene: Scene, before: str, after: str, moved: list[Moved
     mine, theirs = scene.slice(before), scene.slice(after)
     if not isinstance(mine, ElfSlice) or not isinstance(theirs, ElfSlice):
         return False
-    kinds = [
-        recognise(s.soname, base(path), lambda n, s=s: n.encode() in s.exported)  # type: ignore[misc]
-        for s, path in ((mine, before), (theirs, after))
-    ]
-    if kinds[0] is not None and kinds[1] is not None and kinds[0].family == kinds[1].family:
+    one, other = _runtime(mine, before), _runtime(theirs, after)
+    if one is not None and other is not None and one.family == other.family:
         return False
     own = (b.symbol.encode("utf-8", "surrogateescape") for b in moved if b.object == before and not is_cxx(b.symbol))
     return any(_is_strong(mine, name) and _is_strong(theirs, name) for name in own)
