@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
-# Two workers: the longest tests wait for real processes. PYTEST_ARGS="-k facts" narrows a run.
+# Two workers that take each other's work: tests last from milliseconds to a minute. PYTEST_ARGS="-k facts" narrows a run.
 WORKERS ?= 2
 PYTEST_ARGS ?=
 
@@ -12,7 +12,7 @@ demo: $(VENV)/demo.ready  ## a real conda prefix, two real wheels, one check tha
 	$(RUN) -m fixtures.demo
 
 test: $(VENV)/dev.ready  ## the whole suite; its last section names what could not run here, and why
-	$(RUN) -m pytest -n $(WORKERS) $(PYTEST_ARGS)
+	$(RUN) -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 
 lint: $(VENV)/dev.ready  ## style, types and the layers of the imports
 	$(RUN) -m ruff check
