@@ -47,6 +47,10 @@ def test_newer_words_are_put_into_older_ones() -> None:
     assert "except* (ValueError, TypeError): pass" in in_older_words(NEW)
 
 
+def test_a_form_feed_ends_no_line() -> None:
+    assert in_older_words("x = 1\n\x0c\ntype A = x\ndef f[T](): pass\n") == "x = 1\n\x0c\nA = None\ndef f(): pass\n"
+
+
 @pytest.mark.parametrize(
     "text",
     [

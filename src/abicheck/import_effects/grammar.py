@@ -47,7 +47,7 @@ def in_older_words(text: str) -> str:
     edits = sorted(e for statement in _statements(tokens) for e in _edits(statement))
     if not edits:
         return text
-    lines = text.splitlines(keepends=True)
+    lines = io.StringIO(text).readlines()  # as the tokens count them: a form feed ends no line
     for start, end, new in reversed(edits):
         _replace(lines, start, end, new)
     return "".join(lines)
